@@ -1,0 +1,282 @@
+//! From resources to a revision: whole or not at all.
+//!
+//! Reads components, opens connectors (keeping those whose description has not changed),
+//! runs customizers, compiles catalogue and policies. Serialised by its caller; the request
+//! path never comes here.
+
+pub(crate) mod bindings;
+pub(crate) mod connectors;
+pub(crate) mod offline;
+pub(crate) mod tools;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tidegate_governance::{
+    catalog::{self, CatalogInput, CustomizerEdit, PublishedVmcp},
+    policy::{self, PolicyFile, PolicyInput},
+};
+use tidegate_identity::method::api_key::ApiKeys;
+use tidegate_model::{ConnectorId, OrgId, RevisionId, Tool, ToolName, VirtualMcp, VmcpId};
+use tidegate_upstream::connector::Connector;
+use tidegate_wasm::Scope;
+
+use crate::{
+    config::{Problem, Resources, directory},
+    plugin::{Bound, Chain, Chains},
+    records::Records,
+    revision::Revision,
+};
+use bindings::{Bindings, PluginBinding};
+use connectors::Connectors;
+
+/// Tools by connector, as a revision uses them.
+pub(crate) type ToolSets = BTreeMap<ConnectorId, Arc<[Arc<Tool>]>>;
+
+/// What makes revisions; lives as long as the process.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    pub(crate) bindings: Bindings,
+    pub(crate) connectors: Connectors,
+    /// Tool records, pinned names, applied resources.
+    pub(crate) records: Records,
+    /// Tools on one page of a list.
+    pub(crate) page: usize,
+}
+
+/// What a revision is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The organisation.
+    pub(crate) org: OrgId,
+    /// The number of the revision.
+    pub(crate) id: RevisionId,
+    /// Where resource files are, for the names in problems.
+    pub(crate) dir: PathBuf,
+    /// The resources.
+    pub(crate) resources: Resources,
+}
+
+impl Assembly {
+    /// Makes a revision, or says everything that is wrong.
+    pub(crate) async fn assemble(&self, plan: Plan) -> Result<Revision, Vec<Problem>> {
+        let Plan { org, id, dir, resources } = plan;
+        let faults = directory::check(&dir, &resources);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let vmcps = virtual_mcps(&org, &dir, &resources)?;
+        let keys = api_keys(&org, &dir, &resources)?;
+        let plugins = self.bindings.plugins(&dir, &resources.plugins).await?;
+        let opened = self.connectors.open(&dir, &resources.connectors, &self.bindings).await?;
+        let tools = self.tool_sets(&org, &resources, &opened).await?;
+        let edits = customize(&org, &vmcps, &plugins, &tools).await?;
+        let pinned = self.records.pinned(&org).await.map_err(|error| store_fault(&dir, &error))?;
+        let gone = self.gone(&org, &opened).await?;
+        let known = Known { tools: &tools, gone: &gone };
+        let policies = compile_policies(&org, id, &resources, &vmcps, known)?;
+        let before = pinned.clone();
+        let pending = opened.keys().filter(|id| !tools.contains_key(*id)).cloned().collect();
+        let input = CatalogInput { vmcps, tools: tools.clone(), pending, pinned, edits };
+        let compiled = catalog::compile(org.clone(), id, input);
+        self.records
+            .pin(&org, &before, &compiled.pinned)
+            .await
+            .map_err(|error| store_fault(&dir, &error))?;
+        let chains = chains(&plugins, compiled.snapshot.vmcps());
+        Ok(Revision {
+            id,
+            tools,
+            chains,
+            snapshot: compiled.snapshot,
+            notices: compiled.notices,
+            policies,
+            keys,
+            connectors: opened,
+            resources: Arc::new(resources),
+            visible: crate::call::list::VisibleCache::default(),
+            page: self.page,
+        })
+    }
+
+    /// The tools of every connector that has a record, as the record has them.
+    async fn tool_sets(
+        &self,
+        org: &OrgId,
+        resources: &Resources,
+        opened: &HashMap<ConnectorId, Arc<dyn Connector>>,
+    ) -> Result<ToolSets, Vec<Problem>> {
+        let mut sets = ToolSets::new();
+        for id in opened.keys() {
+            let record = self.records.tools(org, id).await;
+            let Some(record) = record.map_err(|error| store_fault(Path::new("store"), &error))?
+            else {
+                continue;
+            };
+            let classes = resources.connectors.get(id).map(|connector| &connector.tools);
+            sets.insert(id.clone(), tools::approved(id, &record, classes));
+        }
+        Ok(sets)
+    }
+
+    /// The tools that connectors had once, so that policies about them stay in force.
+    async fn gone(
+        &self,
+        org: &OrgId,
+        opened: &HashMap<ConnectorId, Arc<dyn Connector>>,
+    ) -> Result<Vec<Arc<Tool>>, Vec<Problem>> {
+        let mut gone = Vec::new();
+        for id in opened.keys() {
+            let record = self.records.gone(org, id).await;
+            let record = record.map_err(|error| store_fault(Path::new("store"), &error))?;
+            gone.extend(
+                record.iter().flat_map(|record| tools::approved(id, record, None).to_vec()),
+            );
+        }
+        Ok(gone)
+    }
+}
+
+fn store_fault(dir: &Path, error: &(dyn std::error::Error + 'static)) -> Vec<Problem> {
+    vec![Problem::of(dir, format!("the store failed: {error}"))]
+}
+
+fn virtual_mcps(
+    org: &OrgId,
+    dir: &Path,
+    resources: &Resources,
+) -> Result<Vec<VirtualMcp>, Vec<Problem>> {
+    let made = resources.vmcps.iter().map(|(id, config)| {
+        let file = dir.join("vmcps").join(format!("{id}.toml"));
+        config
+            .to_model(org.clone(), id.clone())
+            .map_err(|message| vec![Problem::of(&file, message)])
+    });
+    made.collect()
+}
+
+fn api_keys(org: &OrgId, dir: &Path, resources: &Resources) -> Result<ApiKeys, Vec<Problem>> {
+    let made = resources.keys.iter().map(|(id, config)| {
+        let file = dir.join("keys").join(format!("{id}.toml"));
+        config
+            .to_record(org.clone(), id.clone())
+            .map_err(|message| vec![Problem::of(&file, message)])
+    });
+    made.collect::<Result<Vec<_>, _>>().map(ApiKeys::new)
+}
+
+/// The tools that policies may speak of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// Those that connectors have.
+    pub(crate) tools: &'a ToolSets,
+    /// Those that they had once.
+    pub(crate) gone: &'a [Arc<Tool>],
+}
+
+/// Compiles the policies against these tools.
+pub(crate) fn compile_policies(
+    org: &OrgId,
+    revision: RevisionId,
+    resources: &Resources,
+    vmcps: &[VirtualMcp],
+    known: Known<'_>,
+) -> Result<policy::Policies, Vec<Problem>> {
+    let files: Vec<PolicyFile> = resources
+        .policies
+        .iter()
+        .map(|(name, text)| PolicyFile { name: format!("policies/{name}"), text: text.clone() })
+        .collect();
+    let tools: Vec<(ConnectorId, Arc<[Arc<Tool>]>)> =
+        known.tools.iter().map(|(id, tools)| (id.clone(), Arc::clone(tools))).collect();
+    let is_unseen = |id: &&ConnectorId| !known.tools.contains_key(*id);
+    let pending: Vec<ConnectorId> =
+        resources.connectors.keys().filter(is_unseen).cloned().collect();
+    let input = PolicyInput {
+        org,
+        revision,
+        files: &files,
+        tools: &tools,
+        gone: known.gone,
+        pending: &pending,
+        vmcps,
+    };
+    policy::compile(&input).map_err(|problems| problems.into_iter().map(of_policy).collect())
+}
+
+fn of_policy(problem: policy::Problem) -> Problem {
+    Problem {
+        file: problem.file,
+        at: Some((problem.line, problem.column)),
+        message: problem.message,
+        help: problem.suggestion.map(|name| format!("did you mean `{name}`?")),
+    }
+}
+
+type Edits = HashMap<(VmcpId, ConnectorId, ToolName), Vec<CustomizerEdit>>;
+
+/// Runs every customizer over the tools of every place where it is bound.
+async fn customize(
+    org: &OrgId,
+    vmcps: &[VirtualMcp],
+    plugins: &[PluginBinding],
+    tools: &ToolSets,
+) -> Result<Edits, Vec<Problem>> {
+    let mut edits = Edits::new();
+    for plugin in plugins {
+        let Some(customizer) = &plugin.customizer else { continue };
+        for vmcp in vmcps {
+            for connector in &vmcp.connectors {
+                let Some(set) =
+                    tools.get(connector).filter(|_| plugin.touches(&vmcp.id, connector))
+                else {
+                    continue;
+                };
+                let scope =
+                    Scope { org: org.clone(), vmcp: vmcp.id.clone(), connector: connector.clone() };
+                let bound: Vec<_> =
+                    set.iter().filter(|tool| plugin.is_bound(&vmcp.id, tool)).cloned().collect();
+                let definitions: Vec<_> =
+                    bound.iter().map(|tool| tool.definition.clone()).collect();
+                let made = customizer.edits(&scope, &definitions).await;
+                let made =
+                    made.map_err(|failure| vec![Problem::of(&plugin.file, failure.to_string())])?;
+                for edit in made {
+                    let edited = bound.iter().find(|tool| tool.name == edit.tool);
+                    let Some(tool) = edited else { continue };
+                    let key = (vmcp.id.clone(), connector.clone(), tool.name.clone());
+                    let edit =
+                        CustomizerEdit { change: edit.changes, input_schema: edit.input_schema };
+                    edits.entry(key).or_default().push(edit);
+                }
+            }
+        }
+    }
+    Ok(edits)
+}
+
+/// The chain of interceptors around every published tool.
+fn chains<'a>(plugins: &[PluginBinding], vmcps: impl Iterator<Item = &'a PublishedVmcp>) -> Chains {
+    let mut chains = Chains::default();
+    for vmcp in vmcps {
+        let around = vmcp.tools.iter().map(|tool| {
+            let mut bound: Vec<(i32, Arc<Bound>)> = plugins
+                .iter()
+                .filter_map(|plugin| {
+                    let order = plugin.order(&vmcp.vmcp.id, &tool.tool)?;
+                    Some((order, Arc::clone(plugin.interceptor.as_ref()?)))
+                })
+                .collect();
+            // Plugins of the same order run in the order of their names.
+            bound.sort_by(|(a, one), (b, other)| {
+                a.cmp(b).then_with(|| one.plugin.cmp(&other.plugin))
+            });
+            Chain::new(bound.into_iter().map(|(_, bound)| bound).collect())
+        });
+        chains.set(vmcp.vmcp.id.clone(), around.collect());
+    }
+    chains
+}

@@ -1,0 +1,91 @@
+//! What can be known of a configuration without its upstreams and without a store.
+
+use std::{
+    fmt::Write,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tidegate_model::{OrgId, RevisionId};
+use tidegate_upstream::{Maintenance, armed::Duty};
+use tidegate_wasm::{Sandbox, Settings};
+use tidegate_wire::client::egress::{Egress, Resolver};
+
+use super::{
+    Known, ToolSets, api_keys, bindings::Bindings, compile_policies, connectors::Connectors,
+    customize, virtual_mcps,
+};
+use crate::config::{Problem, Resources, connector::ConnectorKind, directory};
+
+/// Longest a component may take to list its tools.
+const LISTING: Duration = Duration::from_secs(30);
+
+/// Checks resources as far as they can be checked offline; a report for people if all is well.
+pub(crate) async fn check(dir: &Path, resources: &Resources) -> Result<String, Vec<Problem>> {
+    let fault = |why: String| vec![Problem::of(dir, why)];
+    let faults = directory::check(dir, resources);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let org = OrgId::default_org();
+    let vmcps = virtual_mcps(&org, dir, resources)?;
+    api_keys(&org, dir, resources)?;
+    let sandbox = Sandbox::new(Settings::default()).map_err(|error| fault(error.to_string()))?;
+    let bindings = Bindings::new(sandbox);
+    let plugins = bindings.plugins(dir, &resources.plugins).await?;
+    let tools = component_tools(dir, resources, &bindings).await?;
+    customize(&org, &vmcps, &plugins, &tools).await?;
+    let known = Known { tools: &tools, gone: &[] };
+    let policies = compile_policies(&org, RevisionId(1), resources, &vmcps, known)?;
+    let mut report = format!(
+        "{} connectors, {} virtual MCPs, {} plugins, {} keys, {} policies: all in order",
+        resources.connectors.len(),
+        vmcps.len(),
+        plugins.len(),
+        resources.keys.len(),
+        policies.list().len()
+    );
+    for policy in policies.list().iter().filter(|policy| !policy.flags.is_empty()) {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            report,
+            "\n{}:{} {}: {}",
+            policy.file,
+            policy.line,
+            policy.id,
+            policy.flags.join("; ")
+        );
+    }
+    Ok(report)
+}
+
+/// The tools of the connectors that are components: the others are not asked.
+async fn component_tools(
+    dir: &Path,
+    resources: &Resources,
+    bindings: &Bindings,
+) -> Result<ToolSets, Vec<Problem>> {
+    let egress = Egress::new(Resolver::System, None)
+        .map_err(|error| vec![Problem::of(dir, error.to_string())])?;
+    let connectors = Connectors::new(egress, std::collections::BTreeMap::new());
+    let components = resources
+        .connectors
+        .iter()
+        .filter(|(_, config)| config.kind == ConnectorKind::Wasm)
+        .map(|(id, config)| (id.clone(), config.clone()))
+        .collect();
+    let opened = connectors.open(dir, &components, bindings).await?;
+    let mut tools = ToolSets::new();
+    for (id, connector) in opened {
+        let file = dir.join("connectors").join(format!("{id}.toml"));
+        let proof = Maintenance::new(Duty::Test, Instant::now() + LISTING);
+        let list = connector.list_tools(&proof).await;
+        let list = list.map_err(|error| vec![Problem::of(&file, error.to_string())])?;
+        let record = super::tools::record(list.tools.iter());
+        let classes = resources.connectors.get(&id).map(|config| &config.tools);
+        let approved: Arc<[_]> = super::tools::approved(&id, &record, classes);
+        tools.insert(id, approved);
+    }
+    Ok(tools)
+}

@@ -1,0 +1,172 @@
+//! The only place where a refusal gets its code, its words and its form on the wire.
+//!
+//! Sentences never tell a hidden thing from a missing one. A refused tool call is a tool
+//! result with `isError` (SEP-1303: the model reads it and can act), except where the
+//! protocol has an error of its own.
+
+use serde_json::json;
+use tidegate_governance::{
+    audit::AuditError,
+    catalog::BadArguments,
+    policy::{Denial, DenialKind},
+};
+use tidegate_model::{CallId, ConnectorId, Json, Refusal, RefusalCode};
+use tidegate_upstream::{connector::ConnectorError, credential::CredentialError};
+use tidegate_wire::{
+    client::{PeerError, peer::Fault},
+    mcp::code,
+};
+
+/// The `resultType` of a server that asks its client first (2026-07-28).
+const INPUT_REQUIRED: &str = "input_required";
+
+/// How a refusal looks to an MCP client.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    /// A tool result with `isError: true`.
+    ToolResult(Json),
+    /// A JSON-RPC error.
+    Error {
+        /// Its code.
+        code: i64,
+        /// Its message.
+        message: String,
+        /// Its data.
+        data: Json,
+    },
+}
+
+/// Puts a refusal of a tool call into its wire form.
+pub(crate) fn of_tool_call(id: CallId, refusal: &Refusal) -> Wire {
+    let details =
+        json!({"code": refusal.code.name(), "callId": id.to_string(), "next": refusal.next});
+    let error = |code| Wire::Error {
+        code,
+        message: sentence(refusal),
+        data: Json::of(&details).unwrap_or_default(),
+    };
+    match refusal.code {
+        RefusalCode::NotFound => error(code::INVALID_PARAMS),
+        RefusalCode::AuditUnavailable | RefusalCode::Internal | RefusalCode::Draining => {
+            error(code::INTERNAL_ERROR)
+        }
+        _ => {
+            let result = json!({
+                "content": [{"type": "text", "text": sentence(refusal)}],
+                "isError": true,
+                "_meta": {"tidegate/refusal": details},
+            });
+            Json::of(&result).map_or_else(|_| error(code::INTERNAL_ERROR), Wire::ToolResult)
+        }
+    }
+}
+
+/// The sentence for a person, with what they can do next.
+pub(crate) fn sentence(refusal: &Refusal) -> String {
+    match &refusal.next {
+        Some(next) => format!("{}; {next}", refusal.message),
+        None => refusal.message.clone(),
+    }
+}
+
+/// Logs a refusal once, with its cause.
+pub(crate) fn log(id: CallId, refusal: &Refusal) {
+    let cause = refusal.cause.as_deref().map(chain).unwrap_or_default();
+    match refusal.code {
+        RefusalCode::Internal
+        | RefusalCode::AuditUnavailable
+        | RefusalCode::PolicyError
+        | RefusalCode::PluginFailed => {
+            tracing::error!(call.id = %id, code = refusal.code.name(), cause, "{}", refusal.message);
+        }
+        _ => {
+            tracing::debug!(call.id = %id, code = refusal.code.name(), cause, "{}", refusal.message)
+        }
+    }
+}
+
+/// An error and its sources in one line.
+fn chain(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        source = next.source();
+    }
+    text
+}
+
+/// No tool of that name, or none this caller may know of.
+pub(crate) fn unknown_tool(name: &str) -> Refusal {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(128).collect();
+    Refusal::new(RefusalCode::NotFound, format!("unknown tool `{shown}`"))
+}
+
+/// The deadline has passed.
+pub(crate) fn deadline() -> Refusal {
+    Refusal::new(RefusalCode::DeadlineExceeded, "the call took longer than it may")
+        .with_next("try again, or ask for less at once")
+}
+
+/// Arguments that do not fit.
+pub(crate) fn arguments(bad: BadArguments) -> Refusal {
+    let message = bad.to_string();
+    Refusal::new(RefusalCode::InvalidArguments, message).with_cause(bad)
+}
+
+/// A policy decision against the call.
+pub(crate) fn denial<T>(denial: &Denial<T>) -> Refusal {
+    match denial.kind {
+        DenialKind::Denied => Refusal::new(RefusalCode::PolicyDenied, denial.reason.clone())
+            .with_next("ask an administrator if you need it"),
+        DenialKind::Error => Refusal::new(RefusalCode::PolicyError, denial.reason.clone())
+            .with_next("ask an administrator to look at the policies"),
+        DenialKind::Unrepresentable => {
+            Refusal::new(RefusalCode::InvalidArguments, denial.reason.clone())
+        }
+    }
+}
+
+/// A credential that cannot be used.
+pub(crate) fn credential(error: CredentialError) -> Refusal {
+    Refusal::new(
+        RefusalCode::CredentialMissing,
+        "the gateway has no usable credential for this tool's service",
+    )
+    .with_next("ask an administrator to set it")
+    .with_cause(error)
+}
+
+/// The audit log cannot be written.
+pub(crate) fn audit(error: AuditError) -> Refusal {
+    Refusal::new(
+        RefusalCode::AuditUnavailable,
+        "the call cannot be recorded, so it was not let through",
+    )
+    .with_next("ask an administrator to look at the audit log")
+    .with_cause(error)
+}
+
+/// A fault of the gateway's own.
+pub(crate) fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Refusal {
+    Refusal::new(RefusalCode::Internal, "the gateway failed, so the call was not let through")
+        .with_cause(error)
+}
+
+/// A connector's failure; its name is known to the caller, who was permitted to call it.
+pub(crate) fn connector(connector: &ConnectorId, error: ConnectorError) -> Refusal {
+    let asks = match &error {
+        ConnectorError::Peer(PeerError::Protocol(Fault::ResultType(kind))) => {
+            kind == INPUT_REQUIRED
+        }
+        _ => false,
+    };
+    if asks {
+        let message = format!("`{connector}` wants to ask you something before it answers");
+        return Refusal::new(RefusalCode::ConnectorProtocol, message)
+            .with_next("this gateway cannot pass such questions on yet; say all of it at once")
+            .with_cause(error);
+    }
+    error.refusal(connector.as_str())
+}

@@ -1,0 +1,148 @@
+//! The command line: one file per command.
+//!
+//! A command either runs the gateway (`serve`), works on files alone (`check`, `key`,
+//! `audit`), or asks a running gateway through its admin socket (`apply`, `status`).
+
+mod apply;
+mod audit;
+mod check;
+mod key;
+mod schema;
+mod socket;
+mod status;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::ProcessConfig, serve};
+
+/// A gateway for the Model Context Protocol: one endpoint, signed in, authorized, audited.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve {
+        /// Directory with gateway.toml, connectors, vmcps, plugins, keys and policies; watched.
+        #[arg(long, value_name = "DIR")]
+        config: Option<PathBuf>,
+        /// Data directory; over the one in gateway.toml.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Address of the public listener; over the one in gateway.toml.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+        /// Address of the listener for health and metrics; over the one in gateway.toml.
+        #[arg(long, value_name = "ADDR")]
+        ops_listen: Option<SocketAddr>,
+    },
+    /// Validate a configuration directory, offline.
+    Check {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Send a configuration directory to a running gateway, after showing what changes.
+    Apply {
+        /// The directory.
+        dir: PathBuf,
+        /// Only show what would change.
+        #[arg(long)]
+        dry_run: bool,
+        /// Remove resources that the directory does not hold.
+        #[arg(long)]
+        prune: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show what a running gateway is doing.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make API keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Read and verify the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Print the JSON Schema of a configuration file.
+    Schema {
+        /// Which file.
+        #[arg(value_enum)]
+        file: schema::SchemaFile,
+    },
+}
+
+/// Where the data directory of a gateway is.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The gateway's data directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    data: Option<PathBuf>,
+    /// Its configuration directory, where gateway.toml names the data directory.
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    /// The data directory: as given, as gateway.toml says, or `./data`.
+    fn data(&self) -> anyhow::Result<PathBuf> {
+        if let Some(data) = &self.data {
+            return Ok(data.clone());
+        }
+        let dir = self.config.as_deref().unwrap_or(Path::new("."));
+        ProcessConfig::read(dir)
+            .map(|config| config.data)
+            .map_err(|problem| anyhow::anyhow!("{problem}"))
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Serve { config, data, listen, ops_listen } => {
+            serve::run(serve::Options { config, data, listen, ops_listen })
+        }
+        Command::Check { dir } => check::run(&dir),
+        Command::Apply { dir, dry_run, prune, place } => {
+            place.data().and_then(|data| apply::run(&dir, &data, dry_run, prune))
+        }
+        Command::Status { json, place } => place.data().and_then(|data| status::run(&data, json)),
+        Command::Key(command) => key::run(&command),
+        Command::Audit(command) => audit::run(&command),
+        Command::Schema { file } => schema::run(file),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            // The chain in one line: what failed, then why.
+            eprintln!("tidegate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to stdout, where a closed pipe is no fault of ours.
+pub(crate) fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A runtime for commands that ask a running gateway.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

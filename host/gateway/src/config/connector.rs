@@ -1,0 +1,234 @@
+//! `connectors/NAME.toml`: one upstream.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidegate_wire::client::egress::Origin;
+
+use super::reference::Reference;
+
+/// Which kind of upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectorKind {
+    /// An MCP server that runs elsewhere, reached over Streamable HTTP.
+    Remote,
+    /// An MCP server that the gateway starts and speaks to over stdio.
+    Hosted,
+    /// A WebAssembly component inside the gateway.
+    Wasm,
+}
+
+/// Which era of MCP a remote or hosted upstream speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EraSetting {
+    /// Found out by asking.
+    #[default]
+    Auto,
+    /// 2025-11-25 and before.
+    Legacy,
+    /// 2026-07-28.
+    Modern,
+}
+
+/// Addresses that a connector may reach beyond the public internet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressSetting {
+    /// This machine.
+    Loopback,
+    /// Private networks (RFC 1918, unique local IPv6).
+    Private,
+}
+
+/// The `[auth]` table: one secret, sent in one header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    /// The header.
+    #[serde(default = "authorization")]
+    pub header: String,
+    /// The header's value, with `{}` where the secret goes.
+    #[serde(default = "bearer")]
+    pub format: String,
+    /// The secret: `env:NAME` or `file:PATH`.
+    pub secret: Reference,
+}
+
+fn authorization() -> String {
+    "Authorization".into()
+}
+
+fn bearer() -> String {
+    "Bearer {}".into()
+}
+
+/// The `[limits]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConnectorLimits {
+    /// Calls at a time.
+    pub concurrency: usize,
+    /// Calls that wait for a turn.
+    pub queue: usize,
+    /// Longest a call may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Largest answer, in bytes.
+    pub answer: usize,
+}
+
+impl Default for ConnectorLimits {
+    fn default() -> Self {
+        Self { concurrency: 64, queue: 128, timeout_ms: 60_000, answer: 16 * 1024 * 1024 }
+    }
+}
+
+/// What an administrator says a tool does, over what the tool says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassConfig {
+    /// Changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    /// May destroy or overwrite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destructive: Option<bool>,
+    /// Reaches an open world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world: Option<bool>,
+}
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorConfig {
+    /// Which kind of upstream.
+    pub kind: ConnectorKind,
+    /// `remote`: the server's URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// `remote`: addresses beyond the public ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<AddressSetting>,
+    /// `remote`, `hosted`: the era of MCP.
+    #[serde(default)]
+    pub era: EraSetting,
+    /// `remote`: the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
+    /// `hosted`: the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// `hosted`: its arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// `hosted`: where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
+    /// `hosted`: its environment; values may be `env:NAME` or `file:PATH`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// `wasm`: the component file, relative to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<PathBuf>,
+    /// `wasm`: capabilities granted to the component.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
+    /// `wasm`: the component's own configuration.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// Limits.
+    #[serde(default)]
+    pub limits: ConnectorLimits,
+    /// Approved classes of tools, by original name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, ClassConfig>,
+}
+
+impl ConnectorConfig {
+    /// The first thing that does not fit together, and what to do.
+    pub fn fault(&self) -> Option<(String, String)> {
+        let say = |message: &str, help: &str| Some((message.to_owned(), help.to_owned()));
+        let set = [
+            ("url", self.url.is_some(), ConnectorKind::Remote),
+            ("allow", !self.allow.is_empty(), ConnectorKind::Remote),
+            ("auth", self.auth.is_some(), ConnectorKind::Remote),
+            ("command", self.command.is_some(), ConnectorKind::Hosted),
+            ("args", !self.args.is_empty(), ConnectorKind::Hosted),
+            ("cwd", self.cwd.is_some(), ConnectorKind::Hosted),
+            ("env", !self.env.is_empty(), ConnectorKind::Hosted),
+            ("component", self.component.is_some(), ConnectorKind::Wasm),
+            ("grants", !self.grants.is_empty(), ConnectorKind::Wasm),
+            ("config", !self.config.is_empty(), ConnectorKind::Wasm),
+        ];
+        for (name, given, kind) in set {
+            if given && kind != self.kind {
+                return Some((
+                    format!(
+                        "`{name}` does not belong to a connector of kind `{}`",
+                        self.kind.name()
+                    ),
+                    format!("remove it, or set `kind = \"{}\"`", kind.name()),
+                ));
+            }
+        }
+        match self.kind {
+            ConnectorKind::Remote if self.url.is_none() => {
+                say("a remote connector needs `url`", "write the server's Streamable HTTP endpoint")
+            }
+            ConnectorKind::Hosted if self.command.is_none() => say(
+                "a hosted connector needs `command`",
+                "write the program to start, and its `args`",
+            ),
+            ConnectorKind::Wasm if self.component.is_none() => {
+                say("a wasm connector needs `component`", "write the path of the component file")
+            }
+            _ => self.url_fault().or_else(|| self.auth_fault()).or_else(|| self.limits_fault()),
+        }
+    }
+
+    fn url_fault(&self) -> Option<(String, String)> {
+        let bad = Origin::split(self.url.as_deref()?).err()?;
+        Some((bad.to_string(), "write it like `https://mcp.example.com/mcp`".into()))
+    }
+
+    fn auth_fault(&self) -> Option<(String, String)> {
+        let auth = self.auth.as_ref()?;
+        if auth.format.matches("{}").count() != 1 {
+            return Some((
+                "`auth.format` must hold `{}` once".into(),
+                "for example `Bearer {}`".into(),
+            ));
+        }
+        if auth.header.parse::<http::HeaderName>().is_err() {
+            return Some((
+                format!("`{}` is no header name", auth.header),
+                "for example `Authorization`".into(),
+            ));
+        }
+        None
+    }
+
+    fn limits_fault(&self) -> Option<(String, String)> {
+        let limits = &self.limits;
+        (limits.concurrency == 0 || limits.timeout_ms == 0 || limits.answer < 1_024).then(|| {
+            (
+                "a value in `[limits]` is too small to serve any call".into(),
+                "leave it out to get the default".into(),
+            )
+        })
+    }
+}
+
+impl ConnectorKind {
+    /// The spelling in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Remote => "remote",
+            Self::Hosted => "hosted",
+            Self::Wasm => "wasm",
+        }
+    }
+}

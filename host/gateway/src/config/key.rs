@@ -1,0 +1,85 @@
+//! `keys/NAME.toml`: one API key, as its digest.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidegate_identity::method::api_key::KeyRecord;
+use tidegate_model::{KeyId, OrgId, Timestamp, UserId, VmcpId};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// Who it stands for.
+    pub user: String,
+    /// Groups of that user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Roles of that user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Virtual MCPs it is good for; all when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vmcps: Vec<String>,
+    /// `sha256:…` of the key; `tidegate key new` makes it.
+    pub hash: String,
+    /// The last day it works (`2027-12-31`, UTC), or a moment (`2027-12-31T12:00:00Z`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+impl KeyConfig {
+    /// The record it describes, or what is wrong.
+    pub fn to_record(&self, org: OrgId, id: KeyId) -> Result<KeyRecord, String> {
+        let vmcps: Result<Vec<VmcpId>, _> =
+            self.vmcps.iter().map(|name| VmcpId::new(name)).collect();
+        if let Some(empty) =
+            self.groups.iter().chain(&self.roles).find(|name| name.trim().is_empty())
+        {
+            return Err(format!("`{empty}` is no name of a group or role"));
+        }
+        Ok(KeyRecord {
+            id,
+            org,
+            hash: self
+                .hash
+                .parse()
+                .map_err(|bad: tidegate_identity::method::api_key::BadKeyHash| bad.to_string())?,
+            user: UserId::new(&self.user).map_err(|bad| bad.to_string())?,
+            groups: self.groups.clone(),
+            roles: self.roles.clone(),
+            vmcps: vmcps.map_err(|bad| bad.to_string())?,
+            expires: self.expires.as_deref().map(moment).transpose()?,
+        })
+    }
+}
+
+/// The end of a day, or a moment, in UTC.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let bad = || {
+        format!(
+            "`{text}` is neither a day like `2027-12-31` nor a moment like `2027-12-31T12:00:00Z`"
+        )
+    };
+    let millis = if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        moment.as_millisecond()
+    } else {
+        let day: jiff::civil::Date = text.parse().map_err(|_| bad())?;
+        let next = day.tomorrow().map_err(|_| bad())?;
+        next.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| bad())?.timestamp().as_millisecond()
+    };
+    u64::try_from(millis).map(Timestamp::from_millis).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_lasts_until_its_end_in_utc() {
+        assert_eq!(moment("1970-01-01"), Ok(Timestamp::from_millis(86_400_000)));
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Timestamp::from_millis(1_000)));
+        for bad in ["", "soon", "2027-13-01", "1960-01-01T00:00:00Z"] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `vmcps/NAME.toml`: one virtual MCP.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tidegate_model::{ConnectorId, Json, OrgId, ToolName, ToolOverride, VirtualMcp, VmcpId};
+
+/// A `[[tool]]` table: what is different about one tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolConfig {
+    /// The tool: `connector/original name`.
+    pub from: String,
+    /// Its published name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its published title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Its published description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Not published.
+    #[serde(default)]
+    pub hidden: bool,
+    /// Arguments set when the caller leaves them out.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub defaults: Map<String, Value>,
+    /// Arguments that the caller can neither see nor change.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub locked: Map<String, Value>,
+}
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VmcpConfig {
+    /// Its name for people.
+    pub title: String,
+    /// Instructions for clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// Its connectors, in the order of lists.
+    pub connectors: Vec<String>,
+    /// The only tools to publish, as `connector/original name`; all when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Changes to tools.
+    #[serde(default, rename = "tool", skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolConfig>,
+    /// Serves callers without a credential; on a loopback listener only.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+impl VmcpConfig {
+    /// The virtual MCP it describes, or what is wrong.
+    pub fn to_model(&self, org: OrgId, id: VmcpId) -> Result<VirtualMcp, String> {
+        let connectors: Result<Vec<ConnectorId>, _> =
+            self.connectors.iter().map(|name| ConnectorId::new(name)).collect();
+        let connectors = connectors.map_err(|bad| bad.to_string())?;
+        for (at, name) in connectors.iter().enumerate() {
+            if connectors.iter().skip(at + 1).any(|other| other == name) {
+                return Err(format!("`connectors` lists `{name}` twice"));
+            }
+        }
+        let listed = |text: &str| {
+            let (connector, tool) = tool_ref(text)?;
+            if connectors.contains(&connector) {
+                Ok((connector, tool))
+            } else {
+                Err(format!(
+                    "`{text}` names connector `{connector}`, which `connectors` does not list"
+                ))
+            }
+        };
+        let only: Result<Vec<_>, String> = self.only.iter().map(|text| listed(text)).collect();
+        let overrides: Result<Vec<_>, String> = self
+            .tools
+            .iter()
+            .map(|tool| listed(&tool.from).and_then(|(c, t)| Ok((c, t, tool.to_override()?))))
+            .collect();
+        Ok(VirtualMcp {
+            org,
+            id,
+            title: self.title.clone(),
+            instructions: self.instructions.clone(),
+            only: only?,
+            overrides: overrides?,
+            connectors,
+            anonymous: self.anonymous,
+        })
+    }
+}
+
+impl ToolConfig {
+    fn to_override(&self) -> Result<ToolOverride, String> {
+        let texts = |map: &Map<String, Value>| {
+            map.iter()
+                .map(|(name, value)| Json::of(value).map(|json| (name.clone(), json)))
+                .collect::<Result<_, _>>()
+                .map_err(|fault| fault.to_string())
+        };
+        Ok(ToolOverride {
+            name: self.name.clone(),
+            title: self.title.clone(),
+            description: self.description.clone(),
+            hidden: self.hidden,
+            defaults: texts(&self.defaults)?,
+            locked: texts(&self.locked)?,
+        })
+    }
+}
+
+/// Reads `connector/original name`.
+pub fn tool_ref(text: &str) -> Result<(ConnectorId, ToolName), String> {
+    let (connector, tool) = text
+        .split_once('/')
+        .ok_or_else(|| format!("`{text}` is not of the form `connector/tool`"))?;
+    let connector = ConnectorId::new(connector).map_err(|bad| bad.to_string())?;
+    let tool = ToolName::new(tool).map_err(|bad| bad.to_string())?;
+    Ok((connector, tool))
+}

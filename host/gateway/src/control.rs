@@ -1,0 +1,311 @@
+//! Configuration changes, one at a time.
+//!
+//! Holds what a watched directory owns and what the store owns, makes a revision of both
+//! together and puts it into effect. A change that cannot be made whole leaves the old
+//! revision serving and is remembered for `tidegate status`.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
+
+use tidegate_model::{ConnectorId, OrgId, RevisionId};
+use tidegate_upstream::connector::Connector;
+use tokio::{
+    sync::{Mutex, Notify, oneshot},
+    task::JoinHandle,
+};
+
+use crate::{
+    assembly::{Plan, connectors::close_later},
+    config::{
+        Problem, Resources, directory,
+        resources::{Change, ChangeKind},
+    },
+    gateway::Gateway,
+    jobs::sync,
+    revision::Revision,
+};
+
+/// Longest a start waits for connectors that were never seen before.
+const FIRST_SYNC: Duration = Duration::from_secs(20);
+
+/// Why a set of resources was not applied.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    /// A watched directory owns some of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Owned(Vec<Problem>),
+    /// Something is wrong with them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Problems(Vec<Problem>),
+}
+
+/// What decides the next revision.
+#[derive(Debug, Default)]
+struct State {
+    directory: Resources,
+    /// Component and secret files of the last revision, with size and time of change.
+    files: Vec<directory::Stamp>,
+    applied: Resources,
+    last: RevisionId,
+}
+
+/// Makes revisions and puts them into effect.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) gateway: Arc<Gateway>,
+    org: OrgId,
+    dir: Option<PathBuf>,
+    state: Mutex<State>,
+    syncing: StdMutex<HashMap<ConnectorId, Syncing>>,
+    refresh: Notify,
+    /// Why the last change was not taken; empty when it was.
+    problems: StdMutex<Vec<Problem>>,
+}
+
+/// A connector whose tools are kept up to date.
+#[derive(Debug)]
+struct Syncing {
+    connector: Arc<dyn Connector>,
+    task: JoinHandle<()>,
+}
+
+impl Control {
+    /// Over a directory, or over what the store owns alone.
+    pub(crate) fn new(gateway: Arc<Gateway>, dir: Option<PathBuf>) -> Self {
+        Self {
+            gateway,
+            org: OrgId::default_org(),
+            dir,
+            state: Mutex::default(),
+            syncing: StdMutex::default(),
+            refresh: Notify::new(),
+            problems: StdMutex::default(),
+        }
+    }
+
+    /// The watched directory.
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// Why the last change was not taken.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the first revision, and waits a while for connectors that were never seen.
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Vec<Problem>> {
+        let fault = |error: crate::records::RecordError| {
+            vec![Problem::of(Path::new("store"), error.to_string())]
+        };
+        let records = &self.gateway.assembly.records;
+        let mut state = self.state.lock().await;
+        let collected = records.collect(&self.org).await.map_err(fault)?;
+        tracing::debug!(collected, "blobs that nothing refers to were removed");
+        state.applied = records.applied(&self.org).await.map_err(fault)?;
+        state.last = records.last_revision(&self.org).await.map_err(fault)?;
+        if let Some(dir) = &self.dir {
+            state.directory = directory::read(dir)?;
+        }
+        let first = self.build(&mut state).await?;
+        drop(state);
+        let waiting = self.never_seen(&first);
+        if !waiting.is_empty() {
+            let all = futures_util::future::join_all(waiting);
+            if tokio::time::timeout(FIRST_SYNC, all).await.is_err() {
+                tracing::warn!(
+                    "some connectors have not shown their tools yet; they join when they do"
+                );
+            }
+            self.refresh_now().await;
+        }
+        Ok(())
+    }
+
+    /// Reads the directory again.
+    pub(crate) async fn reload(self: &Arc<Self>) {
+        let Some(dir) = &self.dir else { return };
+        let mut state = self.state.lock().await;
+        let read = match directory::read(dir) {
+            Ok(read) => read,
+            Err(problems) => return self.keep_old(problems),
+        };
+        let is_same = read == state.directory && directory::stamps(&read) == state.files;
+        // What was wrong and has been taken back must not be told for ever.
+        if is_same && self.problems().is_empty() {
+            return;
+        }
+        let before = std::mem::replace(&mut state.directory, read);
+        match self.build(&mut state).await {
+            Ok(revision) => {
+                let changes = before.changes(&state.directory);
+                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                tracing::info!(revision = %revision.id, changes = changes.join(", "), "the configuration has changed");
+            }
+            Err(problems) => {
+                state.directory = before;
+                self.keep_old(problems);
+            }
+        }
+    }
+
+    /// Puts resources into the store and into effect; only says what would change if `dry`.
+    /// Resources of the store that `new` does not hold are removed if `prune`.
+    pub(crate) async fn apply(
+        self: &Arc<Self>,
+        new: Resources,
+        prune: bool,
+        dry: bool,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let mut state = self.state.lock().await;
+        let owned: Vec<Problem> =
+            state.directory.shared_names(&new).into_iter().map(|name| self.owned(&name)).collect();
+        if !owned.is_empty() {
+            return Err(ApplyError::Owned(owned));
+        }
+        let next = if prune { new } else { new.over(&state.applied) };
+        let changes = state.applied.changes(&next);
+        if changes.is_empty() || dry {
+            return Ok(changes);
+        }
+        let before = std::mem::replace(&mut state.applied, next);
+        if let Err(problems) = self.build(&mut state).await {
+            state.applied = before;
+            return Err(ApplyError::Problems(problems));
+        }
+        let kept = self.gateway.assembly.records.keep_applied(&self.org, &state.applied).await;
+        kept.map_err(|error| {
+            ApplyError::Problems(vec![Problem::of(Path::new("store"), error.to_string())])
+        })?;
+        Ok(changes)
+    }
+
+    /// Asks for a new revision of the same resources, because a connector's tools changed.
+    pub(crate) fn request_refresh(&self) {
+        self.refresh.notify_one();
+    }
+
+    /// Makes revisions whenever they are asked for; several wishes become one.
+    pub(crate) async fn refreshing(self: Arc<Self>) {
+        loop {
+            self.refresh.notified().await;
+            self.refresh_now().await;
+        }
+    }
+
+    async fn refresh_now(self: &Arc<Self>) {
+        let mut state = self.state.lock().await;
+        if let Err(problems) = self.build(&mut state).await {
+            self.keep_old(problems);
+        }
+    }
+
+    /// Makes a revision of the state and puts it into effect.
+    async fn build(self: &Arc<Self>, state: &mut State) -> Result<Arc<Revision>, Vec<Problem>> {
+        let id = RevisionId(state.last.0 + 1);
+        let dir = self.dir.clone().unwrap_or_default();
+        let resources = state.directory.over(&state.applied);
+        let plan = Plan { org: self.org.clone(), id, dir, resources };
+        let revision = self.gateway.assembly.assemble(plan).await?;
+        let kept = self.gateway.assembly.records.keep_revision(&self.org, id).await;
+        kept.map_err(|error| vec![Problem::of(Path::new("store"), error.to_string())])?;
+        state.last = id;
+        state.files = directory::stamps(&state.directory);
+        for notice in &revision.notices {
+            tracing::warn!(revision = %id, "{notice}");
+        }
+        let revision = self.gateway.install(revision);
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.reconcile(&revision);
+        Ok(revision)
+    }
+
+    /// Keeps one sync task per connector of the revision, and closes what is not in it.
+    fn reconcile(self: &Arc<Self>, revision: &Arc<Revision>) {
+        let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        syncing.retain(|id, running| {
+            let kept =
+                revision.connectors.get(id).is_some_and(|now| Arc::ptr_eq(now, &running.connector));
+            if !kept {
+                running.task.abort();
+            }
+            kept
+        });
+        for (id, connector) in &revision.connectors {
+            if !syncing.contains_key(id) {
+                let task = tokio::spawn(sync::run(Arc::clone(self), Arc::clone(connector), None));
+                syncing.insert(id.clone(), Syncing { connector: Arc::clone(connector), task });
+            }
+        }
+        drop(syncing);
+        self.gateway
+            .assembly
+            .connectors
+            .take_others(&revision.connectors)
+            .into_iter()
+            .for_each(close_later);
+    }
+
+    /// One receiver for each connector without a record: it fires after the first attempt.
+    fn never_seen(self: &Arc<Self>, revision: &Arc<Revision>) -> Vec<oneshot::Receiver<()>> {
+        let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let unseen = |id: &&ConnectorId| !revision.tools.contains_key(*id);
+        let unseen: Vec<ConnectorId> = revision.connectors.keys().filter(unseen).cloned().collect();
+        let mut waiting = Vec::new();
+        for id in unseen {
+            let Some(running) = syncing.get_mut(&id) else { continue };
+            let (done, receiver) = oneshot::channel();
+            running.task.abort();
+            let connector = Arc::clone(&running.connector);
+            running.task = tokio::spawn(sync::run(Arc::clone(self), connector, Some(done)));
+            waiting.push(receiver);
+        }
+        waiting
+    }
+
+    fn keep_old(&self, problems: Vec<Problem>) {
+        for problem in &problems {
+            tracing::error!("the configuration was not taken, the old one serves on: {problem}");
+        }
+        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+    }
+
+    fn owned(&self, name: &str) -> Problem {
+        let (folder, file) = name.split_once(' ').unwrap_or((name, ""));
+        let file = match folder {
+            "policy" => format!("policies/{file}"),
+            folder => format!("{folder}s/{file}.toml"),
+        };
+        let path = self.dir.as_deref().unwrap_or(Path::new("")).join(file);
+        Problem::of(&path, format!("{name} is owned by this watched file"))
+            .with_help("change the file instead")
+    }
+
+    /// Closes every connector; for the end of the process.
+    pub(crate) async fn close(&self) {
+        let running: Vec<Syncing> = {
+            let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+            syncing.drain().map(|(_, running)| running).collect()
+        };
+        let closing = running.iter().map(|running| {
+            running.task.abort();
+            running.connector.close()
+        });
+        futures_util::future::join_all(closing).await;
+    }
+}
+
+/// How many changes of each kind, for people.
+pub(crate) fn summary(changes: &[Change]) -> String {
+    let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+    format!(
+        "{} added, {} changed, {} removed",
+        count(ChangeKind::Added),
+        count(ChangeKind::Changed),
+        count(ChangeKind::Removed)
+    )
+}

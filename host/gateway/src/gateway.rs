@@ -1,0 +1,137 @@
+//! The long-lived parts of the process, assembled here only.
+//!
+//! A [`Gateway`] is what every request and job shares. It holds the current revision of the
+//! configuration behind one atomic swap; nothing else in it changes shape while it runs.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use tidegate_governance::audit::{Audit, Index, Record};
+use tidegate_model::{CallId, Clock, Stage, VmcpId};
+use tidegate_store::log::{Log, LogHealth};
+use tidegate_wire::{json::Limits, server::HostPolicy};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    assembly::Assembly,
+    call::{Context, cursor::Cursors},
+    config::ProcessConfig,
+    metrics::Metrics,
+    revision::Revision,
+    session::Sessions,
+};
+
+/// Everything that lives as long as the process.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// What the process was started with.
+    pub(crate) config: ProcessConfig,
+    /// The clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The audit log.
+    pub(crate) audit: Arc<Audit>,
+    /// Sessions of legacy clients.
+    pub(crate) sessions: Sessions,
+    /// List cursors.
+    pub(crate) cursors: Cursors,
+    /// Which hosts and pages may speak to the public listener.
+    pub(crate) hosts: HostPolicy,
+    /// The URL by which clients reach the public listener.
+    pub(crate) url: String,
+    /// Limits on a request's JSON.
+    pub(crate) json_limits: Limits,
+    /// What makes revisions.
+    pub(crate) assembly: Assembly,
+    /// The index over the audit log, once the job has opened it.
+    pub(crate) index: tokio::sync::Mutex<Option<Index>>,
+    /// Counters.
+    pub(crate) metrics: Metrics,
+    /// Cancelled when the process is told to stop.
+    pub(crate) stopping: CancellationToken,
+    /// Calls that live without their connection.
+    pub(crate) detached: TaskTracker,
+    /// Cancelled when calls that did not finish in time must end.
+    pub(crate) cut: CancellationToken,
+    /// The current revision of the default organisation.
+    current: ArcSwapOption<Revision>,
+}
+
+/// The parts a [`Gateway`] is made from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: ProcessConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) cursors: Cursors,
+    pub(crate) hosts: HostPolicy,
+    pub(crate) url: String,
+    pub(crate) assembly: Assembly,
+}
+
+impl Gateway {
+    /// Puts the parts together, with no configuration yet.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let limits = &parts.config.limits;
+        Self {
+            sessions: Sessions::new(limits.sessions),
+            json_limits: Limits { bytes: limits.body, depth: limits.depth, ..Limits::REQUEST },
+            clock: parts.clock,
+            audit: parts.audit,
+            cursors: parts.cursors,
+            hosts: parts.hosts,
+            url: parts.url,
+            assembly: parts.assembly,
+            index: tokio::sync::Mutex::default(),
+            metrics: Metrics::new(),
+            stopping: CancellationToken::new(),
+            detached: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            current: ArcSwapOption::empty(),
+            config: parts.config,
+        }
+    }
+
+    /// The current revision of an organisation; `None` for one that does not exist.
+    pub(crate) fn revision(&self, org: &str) -> Option<Arc<Revision>> {
+        // One organisation so far; the swap becomes a map of swaps when there are more.
+        if org == "default" { self.current.load_full() } else { None }
+    }
+
+    /// Puts a revision into effect.
+    pub(crate) fn install(&self, revision: Revision) -> Arc<Revision> {
+        let revision = Arc::new(revision);
+        self.current.store(Some(Arc::clone(&revision)));
+        revision
+    }
+
+    /// Opens the audit record of one operation.
+    pub(crate) fn open_record(&self, context: &Context, vmcp: &VmcpId, method: &str) -> Record {
+        let mut random = [0_u8; 10];
+        // Without randomness ids still sort and differ by time; nothing relies on their secrecy.
+        if getrandom::fill(&mut random).is_err() {
+            tracing::error!("the system has no randomness for call ids");
+        }
+        let id = CallId::new(context.at, random);
+        let mut record = self.audit.open(id, context.caller.org().clone(), method);
+        record.caller(&context.caller);
+        record.origin(context.source, context.client.as_deref());
+        record.vmcp(vmcp, context.revision.id);
+        record.trace(context.trace.traceparent.as_deref());
+        record.stage(Stage::Authenticate, context.authenticated_in);
+        record
+    }
+
+    /// The URL by which clients reach the public listener, without a final slash.
+    pub(crate) fn public_url(&self) -> String {
+        self.url.trim_end_matches('/').to_owned()
+    }
+
+    /// Whether the audit log takes rows, in words.
+    pub(crate) fn audit_state(&self) -> String {
+        match self.audit.log().map(Log::health) {
+            None => "off".to_owned(),
+            Some(LogHealth::Ready) => "ready".to_owned(),
+            Some(health) => format!("{health:?}"),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! HTTP: a thin adapter between axum and the rest.
+//!
+//! Owns listeners and the route tables; holds no business rule. The MCP endpoint is `mcp`,
+//! the admin API `admin`, health and metrics `ops`.
+
+pub(crate) mod admin;
+pub(crate) mod listener;
+mod mcp;
+pub(crate) mod ops;
+pub(crate) mod router;
+mod stream;

@@ -1,0 +1,248 @@
+//! The admin API: one route table, every route with its Cedar action.
+//!
+//! Served on a Unix socket in the data directory that only the owner may open. Each request
+//! is authorized by the policy engine and recorded, flushed to disk, before it is answered.
+
+mod audit;
+mod config;
+mod status;
+
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, pin::Pin, sync::Arc};
+
+use axum::{Router, body::Body, routing::on};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use serde::{Deserialize, Serialize};
+use tidegate_governance::policy::{AdminAction, RequestContext};
+use tidegate_identity::method::admin_socket;
+use tidegate_model::{CallId, OrgId, Refusal, RefusalCode};
+use tokio::net::UnixListener;
+
+pub(crate) use audit::Found;
+pub(crate) use config::{Applied, Apply};
+pub(crate) use status::Status;
+
+use crate::{call::refusal, control::Control};
+
+/// The socket's name in the data directory.
+pub(crate) const SOCKET: &str = "admin.sock";
+/// Largest request body.
+const BODY: usize = 64 * 1024 * 1024;
+
+/// What any admin route says when it fails.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    /// One sentence or more, for people.
+    pub(crate) error: String,
+    /// A stable code.
+    pub(crate) code: String,
+}
+
+/// How a route fails.
+#[derive(Debug)]
+struct Failed {
+    status: StatusCode,
+    failure: Failure,
+    refusal: RefusalCode,
+}
+
+/// What a route did: its answer, and a note for the audit row.
+struct Done {
+    body: Vec<u8>,
+    note: Option<String>,
+}
+
+type Handling = Pin<Box<dyn Future<Output = Result<Done, Failed>> + Send>>;
+
+/// One admin route; there is no way to make one without its action.
+struct Route {
+    method: Method,
+    path: &'static str,
+    action: AdminAction,
+    handle: fn(Arc<Control>, Bytes) -> Handling,
+}
+
+/// Every admin route.
+const ROUTES: [Route; 4] = [
+    Route {
+        method: Method::GET,
+        path: "/api/v1/status",
+        action: AdminAction::Status,
+        handle: |control, _| Box::pin(async move { status::show(&control) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/api/v1/config",
+        action: AdminAction::ConfigRead,
+        handle: |control, _| Box::pin(async move { config::show(&control) }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/v1/audit/find",
+        action: AdminAction::AuditRead,
+        handle: |control, body| Box::pin(audit::find(control, body)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/v1/config/apply",
+        action: AdminAction::ConfigApply,
+        handle: |control, body| Box::pin(config::apply(control, body)),
+    },
+];
+
+/// Why the admin socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the admin socket `{path}` cannot be opened; if its path is longer than 107 bytes, choose a shorter data directory"
+)]
+pub(crate) struct SocketError {
+    path: String,
+    #[source]
+    source: io::Error,
+}
+
+/// Opens the admin socket in a data directory, for its owner alone. The caller holds the
+/// directory's lock, so a socket that is there already is a dead one.
+pub(crate) fn listen(data: &Path) -> Result<UnixListener, SocketError> {
+    let path = data.join(SOCKET);
+    let opened = remove_dead(&path).and_then(|()| UnixListener::bind(&path)).and_then(|listener| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    });
+    opened.map_err(|source| SocketError { path: path.display().to_string(), source })
+}
+
+fn remove_dead(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The admin routes.
+pub(crate) fn router(control: &Arc<Control>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let control = Arc::clone(control);
+        let Route { method, path, action, handle } = route;
+        let Ok(filter) = method.try_into() else { continue };
+        let serve =
+            move |request: Request<Body>| serve(Arc::clone(&control), action, handle, request);
+        router = router.route(path, on(filter, serve));
+    }
+    router
+}
+
+async fn serve(
+    control: Arc<Control>,
+    action: AdminAction,
+    handle: fn(Arc<Control>, Bytes) -> Handling,
+    request: Request<Body>,
+) -> Response<Body> {
+    match recorded(&control, action, handle, request).await {
+        Ok(body) => respond(StatusCode::OK, body),
+        Err(failed) => {
+            respond(failed.status, serde_json::to_vec(&failed.failure).unwrap_or_default())
+        }
+    }
+}
+
+/// Authorizes, handles and records one request.
+async fn recorded(
+    control: &Arc<Control>,
+    action: AdminAction,
+    handle: fn(Arc<Control>, Bytes) -> Handling,
+    request: Request<Body>,
+) -> Result<Vec<u8>, Failed> {
+    let gateway = &control.gateway;
+    let org = OrgId::default_org();
+    let caller = admin_socket::owner(org.clone()).map_err(|error| Failed::internal(&error))?;
+    let at = gateway.clock.now();
+    let mut random = [0_u8; 10];
+    getrandom::fill(&mut random).map_err(|error| Failed::internal(&error))?;
+    let mut record = gateway.audit.open(CallId::new(at, random), org.clone(), action.name());
+    record.always_on_disk();
+    record.caller(&caller);
+    let revision = gateway.revision(org.as_str());
+    let done = match &revision {
+        None => Err(Failed::unready()),
+        Some(revision) => {
+            record.revision(revision.id);
+            let circumstances = RequestContext { at, source: None, client: None };
+            match revision.policies.authorize_admin(&caller, action, &circumstances) {
+                Err(denial) => Err(Failed::denied(&denial.reason)),
+                Ok(permitted) => {
+                    record.permitted(&permitted);
+                    match body(request).await {
+                        Ok(body) => handle(Arc::clone(control), body).await,
+                        Err(failed) => Err(failed),
+                    }
+                }
+            }
+        }
+    };
+    let closed = match &done {
+        Ok(Done { note, .. }) => {
+            if let Some(note) = note {
+                record.note(note.clone());
+            }
+            record.done().await
+        }
+        Err(failed) => {
+            record.refused(&Refusal::new(failed.refusal, failed.failure.error.clone())).await
+        }
+    };
+    closed.map_err(|error| Failed::from_refusal(&refusal::audit(error)))?;
+    done.map(|done| done.body)
+}
+
+async fn body(request: Request<Body>) -> Result<Bytes, Failed> {
+    let collected = Limited::new(request.into_body(), BODY).collect().await;
+    let collected = collected.map_err(|error| Failed::bad_request(&error.to_string()))?;
+    Ok(collected.to_bytes())
+}
+
+fn respond(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+impl Failed {
+    fn new(status: StatusCode, refusal: RefusalCode, error: String) -> Self {
+        Self { status, failure: Failure { error, code: refusal.name().to_owned() }, refusal }
+    }
+
+    fn bad_request(error: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, RefusalCode::InvalidRequest, error.to_owned())
+    }
+
+    fn denied(reason: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, RefusalCode::PolicyDenied, reason.to_owned())
+    }
+
+    fn unready() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            RefusalCode::Draining,
+            "the gateway has no configuration yet".to_owned(),
+        )
+    }
+
+    fn from_refusal(refused: &Refusal) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, refused.code, refusal::sentence(refused))
+    }
+
+    fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "an admin request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            RefusalCode::Internal,
+            "the gateway failed".to_owned(),
+        )
+    }
+}

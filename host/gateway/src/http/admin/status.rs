@@ -1,0 +1,123 @@
+//! `/api/v1/status`: what the gateway is doing.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Done, Failed};
+use crate::control::Control;
+
+/// One connector.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ConnectorStatus {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    pub(crate) tools: usize,
+    pub(crate) in_flight: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// One virtual MCP.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct VmcpStatus {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) url: String,
+    pub(crate) tools: usize,
+}
+
+/// One plugin.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PluginStatus {
+    pub(crate) id: String,
+    pub(crate) component: String,
+}
+
+/// One policy.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PolicyStatus {
+    pub(crate) id: String,
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) flags: Vec<String>,
+}
+
+/// The whole.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) url: String,
+    pub(crate) revision: u64,
+    pub(crate) sessions: usize,
+    /// `ready`, or what is the matter.
+    pub(crate) audit: String,
+    pub(crate) connectors: Vec<ConnectorStatus>,
+    pub(crate) vmcps: Vec<VmcpStatus>,
+    pub(crate) plugins: Vec<PluginStatus>,
+    pub(crate) policies: Vec<PolicyStatus>,
+    /// What an administrator should know about.
+    pub(crate) notices: Vec<String>,
+    /// Why the last change was not taken; empty when it was.
+    pub(crate) problems: Vec<String>,
+}
+
+/// The status of this process.
+pub(super) fn show(control: &Control) -> Result<Done, Failed> {
+    let gateway = &control.gateway;
+    let revision = gateway.revision("default").ok_or_else(Failed::unready)?;
+    let url = gateway.public_url();
+    let mut connectors: Vec<ConnectorStatus> = revision
+        .connectors
+        .iter()
+        .map(|(id, connector)| {
+            let health = connector.health();
+            let kind =
+                revision.resources.connectors.get(id).map_or("", |config| config.kind.name());
+            ConnectorStatus {
+                id: id.to_string(),
+                kind: kind.to_owned(),
+                state: health.state.name().to_owned(),
+                tools: revision.tools.get(id).map_or(0, |tools| tools.len()),
+                in_flight: health.in_flight,
+                error: health.last_error,
+            }
+        })
+        .collect();
+    connectors.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut vmcps: Vec<VmcpStatus> = revision
+        .snapshot
+        .vmcps()
+        .map(|vmcp| VmcpStatus {
+            id: vmcp.vmcp.id.to_string(),
+            title: vmcp.vmcp.title.clone(),
+            url: format!("{url}/mcp/{}", vmcp.vmcp.id),
+            tools: vmcp.tools.len(),
+        })
+        .collect();
+    vmcps.sort_by(|a, b| a.id.cmp(&b.id));
+    let policy = |policy: &tidegate_governance::policy::PolicyInfo| PolicyStatus {
+        id: policy.id.clone(),
+        file: policy.file.clone(),
+        line: policy.line,
+        flags: policy.flags.clone(),
+    };
+    let plugins = revision.resources.plugins.iter().map(|(id, config)| PluginStatus {
+        id: id.to_string(),
+        component: config.component.display().to_string(),
+    });
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: revision.id.0,
+        sessions: gateway.sessions.count(),
+        audit: gateway.audit_state(),
+        connectors,
+        vmcps,
+        plugins: plugins.collect(),
+        policies: revision.policies.list().iter().map(policy).collect(),
+        notices: revision.notices.iter().map(ToString::to_string).collect(),
+        problems: control.problems().iter().map(ToString::to_string).collect(),
+        url,
+    };
+    let body = serde_json::to_vec(&status).map_err(|error| Failed::internal(&error))?;
+    Ok(Done { body, note: None })
+}

@@ -1,0 +1,266 @@
+//! The MCP endpoint: Streamable HTTP of both eras on one URL.
+//!
+//! Decides who may come in, reads the body once and strictly, and hands each message to
+//! `call::methods`. Every refusal here is the transport's own; what an operation is refused
+//! with comes from `call::refusal`.
+
+mod admit;
+mod respond;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Method as Verb, Request, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tidegate_model::{Json, Refusal, RefusalCode, VmcpId};
+use tidegate_wire::{
+    json::{self, Raw},
+    mcp::{Message, OwnedId, code, envelope, header, peek::Meta},
+    server::{self, Accept, Incoming, Rejection},
+};
+
+use super::listener::Peer;
+use crate::{
+    call::{
+        Context,
+        methods::{self, Reply, Spoken},
+        refusal,
+    },
+    gateway::Gateway,
+};
+use admit::{Admitted, NotAdmitted, admit};
+
+/// Where a request came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The organisation in the URL.
+    pub(super) org: &'a str,
+    /// The virtual MCP in the URL.
+    pub(super) vmcp: &'a str,
+    /// The other end of the connection.
+    pub(super) peer: Peer,
+}
+
+/// A rejection and the request it answers, where that could be read.
+struct Refused {
+    rejection: Rejection,
+    id: Option<OwnedId>,
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection, id: None }
+    }
+}
+
+/// Serves one HTTP request.
+pub(super) async fn serve(
+    gateway: Arc<Gateway>,
+    place: Place<'_>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    match answer(gateway, place, &parts, body).await {
+        Ok(response) => response,
+        Err(Refused { rejection, id }) => {
+            respond::whole(rejection.respond(id.as_ref().map(OwnedId::borrow)))
+        }
+    }
+}
+
+async fn answer(
+    gateway: Arc<Gateway>,
+    place: Place<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response<Body>, Refused> {
+    gateway.hosts.check(parts)?;
+    if gateway.stopping.is_cancelled() {
+        let words = "the gateway is stopping; try again in a moment";
+        return Err(
+            Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_ERROR, words).into()
+        );
+    }
+    let admitted = match admit(&gateway, place, parts) {
+        Ok(admitted) => admitted,
+        Err(NotAdmitted::SignIn) => return Ok(respond::sign_in()),
+        Err(NotAdmitted::Nothing) => return Err(admit::nothing_here().into()),
+    };
+    // Kept aside for the row of a request that turns out to be none.
+    let (aside, context, vmcp) =
+        (Arc::clone(&gateway), admitted.context.clone(), admitted.vmcp.clone());
+    let answer = match parts.method {
+        Verb::POST => post(gateway, admitted, parts, body).await,
+        Verb::DELETE => delete(&gateway, &admitted, parts),
+        // No stream outside a request yet; the specification's answer to GET is then 405.
+        _ => Err(Rejection::verb().into()),
+    };
+    if let Err(Refused { rejection, .. }) = &answer {
+        record(&aside, &context, &vmcp, rejection).await?;
+    }
+    answer
+}
+
+/// Puts a rejected request of a known caller on record.
+async fn record(
+    gateway: &Gateway,
+    context: &Context,
+    vmcp: &VmcpId,
+    rejection: &Rejection,
+) -> Result<(), Refused> {
+    let refused = Refusal::new(RefusalCode::InvalidRequest, rejection.message.clone());
+    let record = gateway.open_record(context, vmcp, "rejected");
+    record.refused(&refused).await.map_err(|error| {
+        let words = refusal::sentence(&refusal::audit(error));
+        Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL_ERROR, words).into()
+    })
+}
+
+fn delete(
+    gateway: &Gateway,
+    admitted: &Admitted,
+    parts: &Parts,
+) -> Result<Response<Body>, Refused> {
+    let context = &admitted.context;
+    let id = server::session_id(parts)?;
+    let known = match id {
+        None => server::Session::Absent,
+        Some(id) if gateway.sessions.close(id, &context.caller, &admitted.vmcp, context.at) => {
+            return Ok(respond::whole(server::accepted()));
+        }
+        Some(_) => server::Session::Unknown,
+    };
+    server::in_session(parts, known)?;
+    Err(Rejection::verb().into())
+}
+
+async fn post(
+    gateway: Arc<Gateway>,
+    admitted: Admitted,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response<Body>, Refused> {
+    let accept = server::check_post(parts)?;
+    let text = read(body, gateway.config.limits.body).await?;
+    let text = json::checked(text, &gateway.json_limits).map_err(Rejection::from)?;
+    let raw = Raw::from_checked(text.as_str());
+    if envelope::is_batch(raw) {
+        return batch(gateway, admitted, parts, &text).await;
+    }
+    let message = Message::parse(raw)
+        .map_err(|bad| Refused { rejection: Rejection::from(&bad), id: bad.id })?;
+    let id = message.id().map(|id| id.into_owned());
+    one(gateway, admitted, parts, &text, &message, accept)
+        .await
+        .map_err(|rejection| Refused { rejection, id })
+}
+
+/// A single message.
+async fn one(
+    gateway: Arc<Gateway>,
+    mut admitted: Admitted,
+    parts: &Parts,
+    text: &Json,
+    message: &Message<'_>,
+    accept: Accept,
+) -> Result<Response<Body>, Rejection> {
+    let (session, known) = admitted.session(&gateway, parts)?;
+    let spoken = match server::classify(parts, message, known)? {
+        Incoming::Initialize { revision, params } => {
+            let opened = methods::initialize(
+                &gateway,
+                &admitted.context,
+                admitted.published()?,
+                revision,
+                &params,
+            )?;
+            let mut response = respond::result(message.id(), &opened.result);
+            if let Ok(value) = HeaderValue::from_str(&opened.session) {
+                response.headers_mut().insert(header::SESSION_ID, value);
+            }
+            return Ok(response);
+        }
+        Incoming::Modern { revision, meta } => {
+            admitted.context.client = methods::client_name(meta.client_info);
+            Spoken { revision, session: None, meta }
+        }
+        Incoming::Legacy { revision } => {
+            admitted.context.client =
+                session.as_ref().and_then(|session| session.client.as_deref().map(str::to_owned));
+            Spoken { revision, session, meta: Meta::of(message.params()) }
+        }
+    };
+    admitted.context.trace = spoken.meta.trace();
+    let incoming = methods::Incoming { headers: &parts.headers, text, message };
+    let reply =
+        methods::dispatch(&gateway, &admitted.context, admitted.published()?, &spoken, &incoming)
+            .await?;
+    match (reply, message.id()) {
+        (Reply::Result(result), id) => Ok(respond::result(id, &result)),
+        (Reply::Call(request), Some(id)) => {
+            let call = respond::Calling::new(admitted, request, &spoken, id, accept)?;
+            Ok(call.respond(gateway).await)
+        }
+        (Reply::Call(_), None) | (Reply::Accepted, _) => Ok(respond::whole(server::accepted())),
+    }
+}
+
+/// An array of messages, in a 2025-03-26 session: each in turn, answers together.
+async fn batch(
+    gateway: Arc<Gateway>,
+    mut admitted: Admitted,
+    parts: &Parts,
+    text: &Json,
+) -> Result<Response<Body>, Refused> {
+    let (session, known) = admitted.session(&gateway, parts)?;
+    let revision = server::classify_batch(parts, known)?;
+    admitted.context.client =
+        session.as_ref().and_then(|session| session.client.as_deref().map(str::to_owned));
+    let messages = envelope::batch(Raw::from_checked(text.as_str()))
+        .map_err(|bad| Refused { rejection: Rejection::from(&bad), id: bad.id })?;
+    let mut answers = Vec::new();
+    for message in messages {
+        let answer = match &message {
+            Err(bad) => {
+                let mut answer = Vec::new();
+                envelope::error(
+                    &mut answer,
+                    bad.id.as_ref().map(OwnedId::borrow),
+                    bad.code(),
+                    &bad.to_string(),
+                    None,
+                );
+                Some(answer)
+            }
+            Ok(message) => {
+                let meta = Meta::of(message.params());
+                let spoken = Spoken { revision, session: session.clone(), meta };
+                let incoming = methods::Incoming { headers: &parts.headers, text, message };
+                respond::in_batch(&gateway, &admitted, &spoken, &incoming).await
+            }
+        };
+        if let Some(answer) = answer {
+            answers.push(if answers.is_empty() { b'[' } else { b',' });
+            answers.extend_from_slice(&answer);
+        }
+    }
+    if answers.is_empty() {
+        return Ok(respond::whole(server::accepted()));
+    }
+    answers.push(b']');
+    Ok(respond::whole(server::json(StatusCode::OK, Bytes::from(answers))))
+}
+
+/// Reads a body of at most `limit` bytes.
+async fn read(body: Body, limit: usize) -> Result<Bytes, Rejection> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Rejection::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::INVALID_REQUEST,
+            format!("the body is larger than {limit} bytes"),
+        )),
+        Err(_) => Err(Rejection::invalid("the body did not arrive whole")),
+    }
+}

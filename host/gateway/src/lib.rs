@@ -1,0 +1,20 @@
+//! FLOW: the pipeline, plugin chains, jobs, HTTP, configuration and the command line.
+//!
+//! The only crate that knows axum, and the one place where all others meet. Read
+//! `call` for a request's way, `assembly` for how a revision is made, `serve`
+//! for how the process starts and stops.
+
+mod assembly;
+mod call;
+pub mod cli;
+pub mod config;
+mod control;
+mod gateway;
+mod http;
+mod jobs;
+mod metrics;
+mod plugin;
+mod records;
+mod revision;
+mod serve;
+mod session;

@@ -1,0 +1,78 @@
+//! One revision of an organisation's configuration, whole and immutable.
+//!
+//! A request takes the current one once and reads nothing else. `assembly` makes the next;
+//! a revision that cannot be made whole is never half taken.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tidegate_governance::{
+    catalog::{Notice, PublishedVmcp, Snapshot},
+    policy::Policies,
+};
+use tidegate_identity::{Caller, method::api_key::ApiKeys};
+use tidegate_model::{ConnectorId, Refusal, RefusalCode, RevisionId, VmcpId};
+use tidegate_upstream::connector::Connector;
+
+use crate::{
+    assembly::ToolSets,
+    call::list::{Visible, VisibleCache},
+    config::Resources,
+    plugin::{Chain, Chains},
+};
+
+/// Everything a request needs to know of the configuration.
+#[derive(Debug)]
+pub(crate) struct Revision {
+    /// Its number.
+    pub(crate) id: RevisionId,
+    /// What is published.
+    pub(crate) snapshot: Snapshot,
+    /// Who may do what.
+    pub(crate) policies: Policies,
+    /// The API keys.
+    pub(crate) keys: ApiKeys,
+    /// The resources it was made from.
+    pub(crate) resources: Arc<Resources>,
+    /// What an administrator should know about.
+    pub(crate) notices: Vec<Notice>,
+    /// The approved tools of each connector whose tools are on record.
+    pub(crate) tools: ToolSets,
+    pub(crate) chains: Chains,
+    pub(crate) connectors: HashMap<ConnectorId, Arc<dyn Connector>>,
+    pub(crate) visible: VisibleCache,
+    /// Tools on one page of a list.
+    pub(crate) page: usize,
+}
+
+impl Revision {
+    /// The plugins around the tool at `place` of a virtual MCP.
+    pub(crate) fn chain(&self, vmcp: &VmcpId, place: usize) -> &Chain {
+        self.chains.of(vmcp, place)
+    }
+
+    /// A connector; every tool of the snapshot has one.
+    pub(crate) fn connector(&self, id: &ConnectorId) -> Result<&Arc<dyn Connector>, Refusal> {
+        self.connectors.get(id).ok_or_else(|| {
+            Refusal::new(
+                RefusalCode::ConnectorUnavailable,
+                "the tool's service is not configured any more",
+            )
+        })
+    }
+
+    /// The moment after which a call to this connector that begins now is too late.
+    pub(crate) fn patience(&self, id: &ConnectorId) -> Instant {
+        let limit = self.resources.connectors.get(id).map_or(u64::MAX, |at| at.limits.timeout_ms);
+        // No process lives for a day's wait, and a sum of times must not overflow.
+        Instant::now() + Duration::from_millis(limit.min(86_400_000))
+    }
+
+    /// What of a virtual MCP the caller may know of.
+    pub(crate) fn visible(&self, caller: &Caller, vmcp: &PublishedVmcp) -> Arc<Visible> {
+        self.visible.get(&self.policies, caller, vmcp, self.page)
+    }
+}

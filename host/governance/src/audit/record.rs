@@ -1,0 +1,337 @@
+//! One operation's record, from its first stage to its durable row.
+//!
+//! INVARIANT: no answer leaves before [`Record::answered`], [`Record::done`] or
+//! [`Record::refused`] has returned, and no byte of a call that is not read-only goes
+//! upstream before [`Record::intent`] has.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tidegate_identity::Caller;
+use tidegate_model::{
+    Answer, Call, CallId, Clock, Json, Operation, OrgId, Refusal, RefusalCode, RevisionId, Stage,
+    Tool, VmcpId,
+};
+use tidegate_store::{
+    log::{Log, LogError},
+    payload::{PayloadError, Payloads},
+};
+
+use super::{
+    Receipt, mask,
+    row::{Actor, Digest, Phase, PluginNote, Row, Status, hex},
+};
+use crate::policy::Permitted;
+
+/// When a row counts as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Flushed to the disk; calls that are not read-only have an intent row flushed first.
+    Disk,
+    /// Written; flushed within 50 ms.
+    Process,
+}
+
+/// Why an operation cannot be recorded. The operation is then refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The log failed.
+    #[error("the audit log cannot be written")]
+    Log(#[source] LogError),
+    /// The payload cannot be kept.
+    #[error("the payload of the call cannot be kept beside the audit log")]
+    Payload(#[source] PayloadError),
+    /// The row is no JSON; a fault of the gateway's own.
+    #[error("the audit row cannot be written as JSON")]
+    Row(#[source] serde_json::Error),
+}
+
+/// What an [`Audit`] is made from.
+#[derive(Debug)]
+pub struct AuditOptions {
+    /// The log; `None` writes nothing, for measurements only.
+    pub log: Option<Log>,
+    /// When a row counts as written. Admin actions are always flushed.
+    pub durability: Durability,
+    /// Where payloads are kept; `None` keeps none.
+    pub payloads: Option<PayloadOptions>,
+    /// Keys the digests of arguments and results.
+    pub digest_key: [u8; 32],
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How payloads are kept.
+#[derive(Debug, Clone)]
+pub struct PayloadOptions {
+    /// Where.
+    pub payloads: Arc<Payloads>,
+    /// The longest one, in bytes; what is longer is cut and marked.
+    pub limit: usize,
+}
+
+/// The audit log as the pipeline sees it.
+#[derive(Debug)]
+pub struct Audit {
+    log: Option<Log>,
+    payloads: Option<PayloadOptions>,
+    durability: Durability,
+    digest: Hmac<Sha256>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Audit {
+    /// Builds it.
+    pub fn new(options: AuditOptions) -> Self {
+        // HMAC pads a short key with zeros to the block (RFC 2104), which this does ahead.
+        let mut block = [0; 64];
+        block.iter_mut().zip(options.digest_key).for_each(|(to, from)| *to = from);
+        let digest = Hmac::<Sha256>::new(&block.into());
+        Self {
+            payloads: options.payloads,
+            log: options.log,
+            durability: options.durability,
+            digest,
+            clock: options.clock,
+        }
+    }
+
+    /// The log, where rows are written at all.
+    pub fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
+    /// Opens the record of one operation.
+    pub fn open(self: &Arc<Self>, id: CallId, org: OrgId, method: &str) -> Record {
+        let row = Row::new(id, self.clock.now(), org, method);
+        Record {
+            audit: Arc::clone(self),
+            row,
+            durability: self.durability,
+            sent: None,
+            closed: false,
+        }
+    }
+
+    /// Closes a call of an earlier process that had an intent and no outcome.
+    pub fn abandon(&self, mut row: Row) -> Result<(), AuditError> {
+        row.phase = Phase::Outcome;
+        row.status = Some(Status::Abandoned);
+        row.note =
+            Some("the process ended before the call did; it may have been carried out".into());
+        self.append(&row).map(drop)
+    }
+
+    /// Size and keyed digest of a text.
+    fn digest(&self, text: &Json) -> Digest {
+        let mut mac = self.digest.clone();
+        mac.update(text.as_str().as_bytes());
+        Digest { bytes: text.len() as u64, hmac: hex(&mac.finalize().into_bytes()) }
+    }
+
+    /// Writes a row; it survives the process.
+    fn append(&self, row: &Row) -> Result<Option<u64>, AuditError> {
+        let Some(log) = &self.log else { return Ok(None) };
+        let text = row.to_bytes().map_err(AuditError::Row)?;
+        log.append(&text).map(|appended| Some(appended.seq)).map_err(AuditError::Log)
+    }
+
+    /// Writes a row, as durable as asked for when it returns.
+    async fn write(&self, row: &Row, durability: Durability) -> Result<Option<u64>, AuditError> {
+        let (Some(log), Durability::Disk) = (&self.log, durability) else {
+            return self.append(row);
+        };
+        let text = row.to_bytes().map_err(AuditError::Row)?;
+        let appended = log.append_durable(&text).await.map_err(AuditError::Log)?;
+        Ok(Some(appended.seq))
+    }
+}
+
+/// The record of one operation.
+#[derive(Debug)]
+pub struct Record {
+    audit: Arc<Audit>,
+    row: Row,
+    durability: Durability,
+    /// The arguments, where the payload is kept.
+    sent: Option<Json>,
+    closed: bool,
+}
+
+impl Record {
+    /// The operation's id.
+    pub fn id(&self) -> CallId {
+        self.row.id
+    }
+
+    /// Notes who called.
+    pub fn caller(&mut self, caller: &Caller) {
+        self.row.caller = Some(Actor {
+            groups: caller.shared_groups(),
+            key: caller.key().cloned(),
+            sign_in: caller.sign_in().name().to_owned(),
+            user: caller.user().clone(),
+        });
+    }
+
+    /// Notes where the request came from, and what the client calls itself (cut to 120 characters).
+    pub fn origin(&mut self, source: Option<IpAddr>, client: Option<&str>) {
+        self.row.source = source;
+        self.row.client = client.map(|name| name.chars().take(120).collect());
+    }
+
+    /// Notes the virtual MCP and the revision that is used.
+    pub fn vmcp(&mut self, vmcp: &VmcpId, revision: RevisionId) {
+        self.row.vmcp = Some(vmcp.clone());
+        self.row.revision = revision;
+    }
+
+    /// Notes the revision that is used.
+    pub fn revision(&mut self, revision: RevisionId) {
+        self.row.revision = revision;
+    }
+
+    /// Notes the trace id.
+    pub fn trace(&mut self, traceparent: Option<&str>) {
+        // W3C trace context: version "-" trace id "-" parent id "-" flags.
+        self.row.trace = traceparent.and_then(|text| text.split('-').nth(1)).map(str::to_owned);
+    }
+
+    /// Notes the published name that was asked for and not found (cut to 128 characters).
+    pub fn asked(&mut self, name: &str) {
+        self.row.asked = Some(name.chars().take(128).collect());
+    }
+
+    /// Notes the tool.
+    pub fn tool(&mut self, tool: &Tool) {
+        self.row.connector = Some(tool.connector.clone());
+        self.row.tool = Some(tool.name.clone());
+    }
+
+    /// Notes size and digest of the arguments as they are sent.
+    pub fn arguments(&mut self, arguments: &Json) {
+        if self.audit.payloads.is_some() {
+            self.sent = Some(arguments.clone());
+        }
+        self.row.arguments = Some(self.audit.digest(arguments));
+    }
+
+    /// Notes the grounds of a permit.
+    pub fn permitted<T>(&mut self, permitted: &Permitted<T>) {
+        let grounds = permitted.grounds();
+        self.row.policies = Arc::clone(&grounds.policies);
+        self.row.shadow = Arc::clone(&grounds.shadow);
+    }
+
+    /// Notes the policies that refused.
+    pub fn denied(&mut self, policies: &[String], shadow: &[String]) {
+        self.row.policies = policies.into();
+        self.row.shadow = shadow.into();
+    }
+
+    /// Notes what a plugin said.
+    pub fn plugin(&mut self, note: PluginNote) {
+        self.row.plugins.push(note);
+    }
+
+    /// Notes free text (admin actions).
+    pub fn note(&mut self, text: String) {
+        self.row.note = Some(text);
+    }
+
+    /// Adds time to a stage.
+    pub fn stage(&mut self, stage: Stage, spent: Duration) {
+        self.row.timings.add(stage, spent);
+    }
+
+    /// Makes the record durable on disk whatever the setting (admin actions, credentials).
+    pub fn always_on_disk(&mut self) {
+        self.durability = Durability::Disk;
+    }
+
+    /// Puts the intent of a permitted call on record, flushed, before it leaves. A tool
+    /// approved as read-only needs none, and under `process` durability the row itself
+    /// survives the process, so the intent is written and not waited for.
+    pub async fn intent(&mut self, permitted: &Permitted<Call>) -> Result<Receipt, AuditError> {
+        let call = permitted.get();
+        let Operation::CallTool(tool_call) = &call.operation;
+        if tool_call.tool.class.read_only {
+            return Ok(Receipt::new(call.id, None));
+        }
+        let mut row = self.row.clone();
+        row.phase = Phase::Intent;
+        row.ts = self.audit.clock.now();
+        row.plugins = Vec::new();
+        row.timings = tidegate_model::Timings::default();
+        let seq = self.audit.write(&row, self.durability).await?;
+        Ok(Receipt::new(call.id, seq))
+    }
+
+    /// Closes the record with the upstream's answer. Durable when it returns.
+    pub async fn answered(mut self, answer: &Answer) -> Result<(), AuditError> {
+        self.row.status = Some(match answer {
+            Answer::Error(_) => Status::UpstreamError,
+            Answer::Result(result) if is_tool_error(result) => Status::ToolError,
+            Answer::Result(_) => Status::Ok,
+        });
+        self.row.result = Some(self.audit.digest(answer.json()));
+        self.keep(answer.json())?;
+        self.finish().await
+    }
+
+    /// Closes the record of an operation that has no answer worth a digest (lists, admin actions).
+    pub async fn done(mut self) -> Result<(), AuditError> {
+        self.row.status = Some(Status::Ok);
+        self.finish().await
+    }
+
+    /// Closes the record with a refusal. Durable when it returns.
+    pub async fn refused(mut self, refusal: &Refusal) -> Result<(), AuditError> {
+        self.row.status = Some(Status::Refused);
+        self.row.code = Some(refusal.code);
+        self.keep(&Json::null())?;
+        self.finish().await
+    }
+
+    /// Keeps the masked payload beside the log, where that is asked for and there is one.
+    fn keep(&mut self, result: &Json) -> Result<(), AuditError> {
+        let (Some(options), Some(sent)) = (&self.audit.payloads, self.sent.take()) else {
+            return Ok(());
+        };
+        let text = mask::payload(&sent, result, options.limit);
+        let kept = options.payloads.put(&self.row.org, &text).map_err(AuditError::Payload)?;
+        self.row.payload = Some(kept.to_string());
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), AuditError> {
+        // Closed before the write: a failed log must not be asked again by the drop.
+        self.closed = true;
+        self.audit.write(&self.row, self.durability).await.map(drop)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        self.row.status = Some(Status::Abandoned);
+        self.row.code = Some(RefusalCode::Cancelled);
+        if let Err(error) = self.audit.append(&self.row) {
+            tracing::error!(call.id = %self.row.id, error = %error, "an abandoned call could not be recorded");
+        }
+    }
+}
+
+/// Whether a tool result says `isError: true`.
+fn is_tool_error(result: &Json) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Peek {
+        #[serde(rename = "isError", default)]
+        is_error: bool,
+    }
+    // Most results do not hold the word at all; finding that out is cheaper than reading them.
+    result.as_str().contains("\"isError\"") && result.read::<Peek>().is_ok_and(|peek| peek.is_error)
+}

@@ -1,0 +1,59 @@
+//! The administrative actions, named once.
+//!
+//! The admin API's route table declares one of these per route; the base schema knows each
+//! by its policy name. Whether a caller may perform one is `Policies::authorize_admin`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! admin_actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// Something an administrator does to the gateway.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum AdminAction {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl AdminAction {
+            /// Every action, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The action's id in policies and audit rows, as in `Action::"admin:status"`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+admin_actions! {
+    /// Replace the configuration resources.
+    ConfigApply = "admin:config_apply";
+    /// Read the configuration resources.
+    ConfigRead = "admin:config_read";
+    /// Read what the gateway is doing.
+    Status = "admin:status";
+    /// Read audit rows.
+    AuditRead = "admin:audit_read";
+    /// Make an API key.
+    KeyCreate = "admin:key_create";
+    /// List API keys; never their secrets.
+    KeyRead = "admin:key_read";
+    /// Take an API key out of use.
+    KeyRevoke = "admin:key_revoke";
+    /// Ask who could call what, and why.
+    PolicyExplain = "admin:policy_explain";
+    /// Fetch a connector's tools again.
+    ConnectorRefresh = "admin:connector_refresh";
+    /// Accept held changes of a connector's tools.
+    ToolsApprove = "admin:tools_approve";
+    /// Stop the gateway.
+    Shutdown = "admin:shutdown";
+}
+
+impl fmt::Display for AdminAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

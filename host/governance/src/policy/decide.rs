@@ -1,0 +1,367 @@
+//! Decisions.
+//!
+//! One path for every question: find the plan of the caller's class for the operation, add
+//! what the request itself says, answer. Deny by default; a forbid wins; a policy that
+//! applies and cannot be evaluated denies.
+
+use std::{fmt, sync::Arc};
+
+use cedar_policy::{Authorizer, Entity, EntityUid};
+use identity::{Caller, CallerClass, SignIn};
+use model::{Call, Operation as CallOperation, OrgId, RevisionId, Tool, VmcpId};
+use tidegate_identity as identity;
+use tidegate_model as model;
+
+use super::{
+    AdminAction, Denial, DenialKind, Permitted, PolicyInfo, RequestContext,
+    cache::Cache,
+    denial,
+    permit::Grounds,
+    plan::{Ground, Outcome, Plan, Stuck},
+    read::Entry,
+    request::{Facts, NoContext},
+    rule::{Rule, ids},
+    schema::{self, SchemaFault},
+    slice::{ByAction, ByPrincipal, resource_matches},
+    world::{Operation, World, uid},
+};
+
+/// A permit or a refusal; refusals are large and rare, so they travel boxed.
+pub type Decision<T> = Result<Permitted<T>, Box<Denial<T>>>;
+
+/// How many classes of callers, and how many of their operations, are remembered.
+const CLASSES: usize = 1_024;
+const PLANS: usize = 16_384;
+
+/// The id that stands for the owner's permit, which no policy can take away.
+const OWNER: &str = "builtin:owner";
+
+/// What the policies know of one class of callers.
+#[derive(Debug)]
+struct Class {
+    principal: Entity,
+    by_action: ByAction,
+}
+
+/// A plan and the class of callers it is for.
+#[derive(Debug)]
+struct Planned {
+    class: Arc<Class>,
+    plan: Plan,
+}
+
+/// What is asked, apart from who asks.
+struct Asked<'a> {
+    operation: Operation,
+    vmcp: Option<usize>,
+    context: &'a RequestContext<'a>,
+}
+
+/// The policies of one organisation at one revision, ready to decide. Shared, immutable and
+/// safe to use from many tasks at once.
+pub struct Policies {
+    world: World,
+    revision: RevisionId,
+    rules: Vec<Rule>,
+    infos: Vec<PolicyInfo>,
+    by_principal: ByPrincipal,
+    authorizer: Authorizer,
+    classes: Cache<CallerClass, Class>,
+    plans: Cache<(CallerClass, Option<usize>, Operation), Planned>,
+    none: Arc<[String]>,
+}
+
+impl fmt::Debug for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policies")
+            .field("org", &self.world.org)
+            .field("revision", &self.revision)
+            .field("policies", &self.rules.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Policies {
+    /// Takes policies that have been checked.
+    pub(super) fn new(world: World, revision: RevisionId, entries: Vec<Entry>) -> Self {
+        let by_principal = ByPrincipal::new(entries.iter().map(|entry| &entry.policy));
+        let infos = entries.iter().map(|entry| entry.info.clone()).collect();
+        let rules: Vec<Rule> = entries
+            .into_iter()
+            .enumerate()
+            .map(|(number, entry)| Rule::new(number, entry))
+            .collect();
+        Self {
+            by_principal,
+            world,
+            revision,
+            rules,
+            infos,
+            authorizer: Authorizer::new(),
+            classes: Cache::new(CLASSES),
+            plans: Cache::new(PLANS),
+            none: Arc::from([]),
+        }
+    }
+
+    /// Whether the caller may make this call with these arguments.
+    pub fn authorize(
+        &self,
+        caller: &Caller,
+        call: Call,
+        context: &RequestContext<'_>,
+    ) -> Decision<Call> {
+        let CallOperation::CallTool(tool_call) = &call.operation;
+        let index = self.world.callable(&tool_call.tool);
+        let vmcp = self.reachable(caller, &call.org, &call.vmcp);
+        let (Some(index), Some(vmcp)) = (index, vmcp) else { return Err(self.unknown(call)) };
+        let arguments = tool_call.arguments.clone();
+        let asked = Asked { operation: Operation::Tool(index), vmcp: Some(vmcp), context };
+        self.answer(caller, call, asked, arguments.as_str())
+    }
+
+    /// Whether the caller may perform an administrative action. The owner on the admin socket
+    /// always may.
+    pub fn authorize_admin(
+        &self,
+        caller: &Caller,
+        action: AdminAction,
+        context: &RequestContext<'_>,
+    ) -> Decision<AdminAction> {
+        if *caller.org() != self.world.org {
+            return Err(self.unknown(action));
+        }
+        let is_owner = caller.roles().iter().any(|role| role == "owner");
+        if caller.sign_in() == SignIn::AdminSocket && is_owner {
+            let policies = Arc::from([OWNER.to_owned()]);
+            return Ok(self.permit(action, policies, Arc::clone(&self.none)));
+        }
+        let asked = Asked { operation: Operation::Admin(action), vmcp: None, context };
+        self.answer(caller, action, asked, "{}")
+    }
+
+    /// Whether the caller may use this virtual MCP at all (`Action::"connect"`).
+    pub fn authorize_connect(
+        &self,
+        caller: &Caller,
+        vmcp: &VmcpId,
+        context: &RequestContext<'_>,
+    ) -> Decision<VmcpId> {
+        self.on_vmcp(caller, vmcp, context, Operation::Connect)
+    }
+
+    /// Whether the caller may list what this virtual MCP offers (`Action::"list"`).
+    pub fn authorize_list(
+        &self,
+        caller: &Caller,
+        vmcp: &VmcpId,
+        context: &RequestContext<'_>,
+    ) -> Decision<VmcpId> {
+        self.on_vmcp(caller, vmcp, context, Operation::List)
+    }
+
+    /// Whether any input at any time could be permitted; `false` only when every one is
+    /// provably refused, or when there is no such tool or virtual MCP.
+    pub fn visible(&self, caller: &Caller, vmcp: &VmcpId, tool: &Tool) -> bool {
+        let index = self.world.callable(tool);
+        let vmcp = self.reachable(caller, &self.world.org, vmcp);
+        let (Some(index), Some(vmcp)) = (index, vmcp) else { return false };
+        let planned = self.planned(caller, Some(vmcp), Operation::Tool(index));
+        planned.is_some_and(|planned| planned.plan.may_permit())
+    }
+
+    /// Every policy, in the order of the files.
+    pub fn list(&self) -> &[PolicyInfo] {
+        &self.infos
+    }
+
+    /// The whole schema in Cedar's JSON form, for editors and `tidegate check`.
+    pub fn schema(&self) -> Result<String, SchemaFault> {
+        schema::whole(&self.world)
+    }
+
+    fn on_vmcp(
+        &self,
+        caller: &Caller,
+        vmcp: &VmcpId,
+        context: &RequestContext<'_>,
+        operation: impl FnOnce(usize) -> Operation,
+    ) -> Decision<VmcpId> {
+        let Some(index) = self.reachable(caller, &self.world.org, vmcp) else {
+            return Err(self.unknown(vmcp.clone()));
+        };
+        let asked = Asked { operation: operation(index), vmcp: Some(index), context };
+        self.answer(caller, vmcp.clone(), asked, "{}")
+    }
+
+    /// The number of a virtual MCP of this organisation that the caller's credential is for.
+    fn reachable(&self, caller: &Caller, org: &OrgId, vmcp: &VmcpId) -> Option<usize> {
+        let same = *org == self.world.org && *caller.org() == self.world.org;
+        if same && caller.reaches(vmcp) { self.world.vmcp(vmcp) } else { None }
+    }
+
+    /// The plan for an operation; `None` for one that does not exist.
+    fn planned(
+        &self,
+        caller: &Caller,
+        vmcp: Option<usize>,
+        operation: Operation,
+    ) -> Option<Arc<Planned>> {
+        let key = (caller.class(), vmcp, operation);
+        if let Some(planned) = self.plans.get(&key) {
+            return Some(planned);
+        }
+        let class = match self.classes.get(&caller.class()) {
+            Some(class) => class,
+            None => self.classes.put(caller.class(), self.new_class(caller)),
+        };
+        let plan = self.new_plan(caller, &class, vmcp, operation)?;
+        Some(self.plans.put(key, Planned { class, plan }))
+    }
+
+    fn new_class(&self, caller: &Caller) -> Class {
+        let types = &self.world.types;
+        let groups = caller.groups().iter().map(|name| uid(&types.group, name));
+        let roles = caller.roles().iter().map(|name| uid(&types.role, name));
+        let parents: Vec<_> = groups.chain(roles).collect();
+        let name = uid(&types.user, caller.user().as_str());
+        let numbers = self.by_principal.matching(&name, &parents);
+        let scope = |number: usize| Some((number, &self.rules.get(number)?.what));
+        let by_action = ByAction::new(numbers.filter_map(scope));
+        let principal = Entity::new_no_attrs(name.clone(), parents.iter().cloned().collect());
+        Class { principal, by_action }
+    }
+
+    fn new_plan(
+        &self,
+        caller: &Caller,
+        class: &Class,
+        vmcp: Option<usize>,
+        operation: Operation,
+    ) -> Option<Plan> {
+        let target = self.world.target(operation)?;
+        let mut matching = class.by_action.matching(&target);
+        matching.retain(|number| {
+            let rule = self.rules.get(*number);
+            rule.is_some_and(|rule| resource_matches(&rule.on, &target))
+        });
+        let vmcp = vmcp.map(|index| self.world.vmcp_uid(index));
+        let request = RequestContext::default();
+        let facts = self.facts(caller, vmcp.as_ref(), &request, operation, "");
+        Some(Plan::new(self.ground(class), target, &facts, &matching))
+    }
+
+    fn ground<'a>(&'a self, class: &'a Class) -> Ground<'a> {
+        Ground {
+            world: &self.world,
+            rules: &self.rules,
+            authorizer: &self.authorizer,
+            principal: &class.principal,
+        }
+    }
+
+    fn facts<'a>(
+        &'a self,
+        caller: &'a Caller,
+        vmcp: Option<&'a EntityUid>,
+        request: &'a RequestContext<'a>,
+        operation: Operation,
+        arguments: &'a str,
+    ) -> Facts<'a> {
+        let tool = match operation {
+            Operation::Tool(index) => self.world.tools.get(index),
+            _ => None,
+        };
+        let input = tool.map(|tool| (arguments, tool));
+        Facts { types: &self.world.types, caller, vmcp, request, input }
+    }
+
+    fn answer<T>(
+        &self,
+        caller: &Caller,
+        subject: T,
+        asked: Asked<'_>,
+        arguments: &str,
+    ) -> Decision<T> {
+        let Some(planned) = self.planned(caller, asked.vmcp, asked.operation) else {
+            return Err(self.unknown(subject));
+        };
+        let (plan, ground) = (&planned.plan, self.ground(&planned.class));
+        let vmcp = plan.vmcp.as_ref();
+        let facts = self.facts(caller, vmcp, asked.context, asked.operation, arguments);
+        if plan.enforced.open.is_empty() && plan.enforced.settled.permitted() {
+            let shadow = self.shadow_refusals(plan, ground, &facts);
+            return Ok(self.permit(subject, Arc::clone(&plan.permit_ids), shadow));
+        }
+        let outcome = match plan.decide(ground, &facts) {
+            Ok(outcome) if outcome.permitted() => {
+                let policies = ids(&self.rules, &outcome.permits).into();
+                let shadow = self.shadow_refusals(plan, ground, &facts);
+                return Ok(self.permit(subject, policies, shadow));
+            }
+            Ok(outcome) => Ok(outcome),
+            // What refuses whatever the request says needs no request that fits.
+            Err(_) if plan.enforced.settled.refused() => Ok(plan.enforced.settled.clone()),
+            Err(stuck) => Err(stuck),
+        };
+        let shadow = plan.decide_shadow(ground, &facts);
+        let shadow = shadow.permits.iter().chain(&shadow.forbids).chain(&shadow.errors);
+        let refusal = Denial { shadow: ids(&self.rules, shadow), ..Denial::unexplained(subject) };
+        Err(Box::new(match outcome {
+            Ok(outcome) => self.refused(refusal, outcome),
+            Err(stuck) => self.stuck(refusal, plan, &stuck),
+        }))
+    }
+
+    /// Shadow policies that would have refused what is permitted.
+    fn shadow_refusals(&self, plan: &Plan, ground: Ground<'_>, facts: &Facts<'_>) -> Arc<[String]> {
+        if plan.shadow.open.is_empty() {
+            return Arc::clone(&plan.shadow_ids);
+        }
+        let outcome = plan.decide_shadow(ground, facts);
+        ids(&self.rules, outcome.forbids.iter().chain(&outcome.errors)).into()
+    }
+
+    fn permit<T>(
+        &self,
+        subject: T,
+        policies: Arc<[String]>,
+        shadow: Arc<[String]>,
+    ) -> Permitted<T> {
+        Permitted::new(subject, Grounds { revision: self.revision, policies, shadow })
+    }
+
+    /// A refusal by an outcome that does not permit.
+    fn refused<T>(&self, refusal: Denial<T>, outcome: Outcome) -> Denial<T> {
+        if !outcome.refused() {
+            return refusal;
+        }
+        let policies = ids(&self.rules, outcome.forbids.iter().chain(&outcome.errors));
+        let (kind, general) = if outcome.forbids.is_empty() {
+            (DenialKind::Error, denial::NOT_EVALUATED)
+        } else {
+            (DenialKind::Denied, denial::FORBIDDEN)
+        };
+        let forbidding = outcome.forbids.iter().filter_map(|number| self.rules.get(*number));
+        let named = forbidding.filter_map(|rule| Some((&rule.info.id, rule.info.reason.as_ref()?)));
+        let reason = named.min().map_or(general, |(_, reason)| reason).to_owned();
+        Denial { kind, reason, policies, detail: outcome.detail, ..refusal }
+    }
+
+    /// A refusal because the request cannot be put before the policies.
+    fn stuck<T>(&self, refusal: Denial<T>, plan: &Plan, stuck: &Stuck) -> Denial<T> {
+        let (kind, reason) = match stuck {
+            Stuck::Context(NoContext::Unfit(unfit)) => {
+                (DenialKind::Unrepresentable, unfit.to_string())
+            }
+            _ => (DenialKind::Error, denial::NOT_EVALUATED.to_owned()),
+        };
+        let policies = ids(&self.rules, &plan.enforced.open);
+        Denial { kind, reason, policies, detail: Some(stuck.to_string()), ..refusal }
+    }
+
+    /// A refusal of something that does not exist, which looks like one that nothing permits.
+    fn unknown<T>(&self, subject: T) -> Box<Denial<T>> {
+        Box::new(Denial::unexplained(subject))
+    }
+}

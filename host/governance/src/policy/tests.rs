@@ -1,0 +1,10 @@
+//! The policy engine from outside: decisions, problems, visibility, slices, sandboxes.
+
+pub(super) mod fixture;
+
+mod decisions;
+mod problems;
+mod sandboxes;
+mod slices;
+mod starter;
+mod visibility;

@@ -1,0 +1,194 @@
+//! Every folder of `policies/sandboxes`, picked up by itself.
+
+use std::{fs, net::IpAddr, path::Path, sync::Arc};
+
+use model::{Call, Json, Timestamp, Tool, ToolClass, VmcpId};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use tidegate_model as model;
+
+use super::fixture::{Org, call, caller, tool};
+use crate::policy::{AdminAction, DenialKind, Policies, RequestContext, decide::Decision};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Connector {
+    connector: String,
+    tools: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Listed {
+    name: String,
+    #[serde(default)]
+    annotations: Annotations,
+    input_schema: Box<RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Annotations {
+    read_only_hint: Option<bool>,
+    destructive_hint: Option<bool>,
+    idempotent_hint: Option<bool>,
+    open_world_hint: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    who: Who,
+    tool: Option<String>,
+    action: Option<String>,
+    #[serde(default)]
+    arguments: Option<Box<RawValue>>,
+    vmcp: Option<String>,
+    at: Option<String>,
+    source: Option<IpAddr>,
+    client: Option<String>,
+    expected: Expected,
+    reason: Option<String>,
+    policies: Option<Vec<String>>,
+    shadow: Option<Vec<String>>,
+    visible: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Who {
+    user: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Expected {
+    Permit,
+    Deny,
+    Error,
+    Unrepresentable,
+}
+
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> T {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The tools of a `tools.json`.
+pub(super) fn tools(path: &Path) -> Vec<Arc<Tool>> {
+    let connectors: Vec<Connector> = read(path);
+    let of = |connector: Connector| {
+        let listed = connector.tools.into_iter();
+        let name = connector.connector;
+        listed.map(move |one| {
+            let (said, unsaid) = (one.annotations, ToolClass::default());
+            let class = ToolClass {
+                read_only: said.read_only_hint.unwrap_or(unsaid.read_only),
+                destructive: said.destructive_hint.unwrap_or(unsaid.destructive),
+                idempotent: said.idempotent_hint.unwrap_or(unsaid.idempotent),
+                open_world: said.open_world_hint.unwrap_or(unsaid.open_world),
+            };
+            tool(&format!("{name}/{}", one.name), class, one.input_schema.get())
+        })
+    };
+    connectors.into_iter().flat_map(of).collect()
+}
+
+pub(super) fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies")
+}
+
+fn described<T>(decision: Decision<T>) -> (Expected, String, Vec<String>, Vec<String>) {
+    match decision {
+        Ok(permitted) => {
+            let grounds = permitted.grounds();
+            (Expected::Permit, String::new(), grounds.policies.to_vec(), grounds.shadow.to_vec())
+        }
+        Err(denial) => {
+            let kind = match denial.kind {
+                DenialKind::Denied => Expected::Deny,
+                DenialKind::Error => Expected::Error,
+                DenialKind::Unrepresentable => Expected::Unrepresentable,
+            };
+            (kind, denial.reason, denial.policies, denial.shadow)
+        }
+    }
+}
+
+fn check(place: &str, org: &Org, policies: &Policies, asked: &Asked) {
+    fn names(of: &[String]) -> Vec<&str> {
+        of.iter().map(String::as_str).collect()
+    }
+    let who = caller(&asked.who.user, &names(&asked.who.groups), &names(&asked.who.roles));
+    let vmcp = VmcpId::new(asked.vmcp.as_deref().unwrap_or("main")).unwrap();
+    let millis =
+        asked.at.as_ref().map_or(0, |at| at.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+    let context = RequestContext {
+        at: Timestamp::from_millis(u64::try_from(millis).unwrap()),
+        source: asked.source,
+        client: asked.client.as_deref(),
+    };
+    let found = match (asked.tool.as_deref(), asked.action.as_deref()) {
+        (Some(id), None) => {
+            let arguments = asked.arguments.as_ref().map_or("{}", |raw| raw.get());
+            let call: Call = call(org.tool(id), vmcp.as_str(), arguments);
+            assert!(Json::parse(arguments.to_owned()).is_ok());
+            if let Some(expected) = asked.visible {
+                let visible = policies.visible(&who, &vmcp, &org.tool(id));
+                assert_eq!(visible, expected, "{place}: visible");
+            }
+            described(policies.authorize(&who, call, &context))
+        }
+        (None, Some("connect")) => described(policies.authorize_connect(&who, &vmcp, &context)),
+        (None, Some("list")) => described(policies.authorize_list(&who, &vmcp, &context)),
+        (None, Some(name)) => {
+            let action = AdminAction::ALL.iter().find(|action| action.name() == name);
+            let action = action.unwrap_or_else(|| panic!("{place}: no action {name}"));
+            described(policies.authorize_admin(&who, *action, &context))
+        }
+        _ => panic!("{place}: one of `tool` and `action` is needed"),
+    };
+    let (kind, reason, ids, shadow) = found;
+    assert_eq!(kind, asked.expected, "{place}: {reason} {ids:?}");
+    if let Some(expected) = &asked.reason {
+        assert_eq!(&reason, expected, "{place}: reason");
+    }
+    if let Some(expected) = &asked.policies {
+        assert_eq!(&ids, expected, "{place}: policies");
+    }
+    if let Some(expected) = &asked.shadow {
+        assert_eq!(&shadow, expected, "{place}: shadow");
+    }
+}
+
+#[test]
+fn every_sandbox_comes_out_as_it_says() {
+    let mut cases = 0;
+    for entry in fs::read_dir(folder().join("sandboxes")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.is_dir() {
+            continue;
+        }
+        cases += 1;
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let readme = fs::read_to_string(path.join("README.md")).unwrap();
+        assert!(readme.starts_with("# "), "{name}: README.md needs a title");
+        let text = fs::read_to_string(path.join("policies.cedar")).unwrap();
+        let org = Org { tools: tools(&path.join("tools.json")), ..Org::default() };
+        let org = org.with_vmcps(&["main", "reading"]).with(&text);
+        let policies = org.policies();
+        for info in policies.list() {
+            assert!(info.flags.is_empty(), "{name}: {}: {:?}", info.id, info.flags);
+        }
+        let requests: Vec<Asked> = read(&path.join("requests.json"));
+        assert!(!requests.is_empty(), "{name}");
+        for (number, asked) in requests.iter().enumerate() {
+            check(&format!("{name}, request {}", number + 1), &org, &policies, asked);
+        }
+    }
+    assert!(cases >= 5, "only {cases} sandboxes were found");
+}

@@ -1,0 +1,142 @@
+//! The one door to every kind of upstream.
+//!
+//! A [`ConnectorSpec`] is plain data, compared to find out whether a running connector may
+//! stay; [`open`] turns it into a [`Connector`], always behind a guard (cap, queue, breaker,
+//! deadline). Opening does no IO: a connector that is down is open and unwell.
+
+mod error;
+mod hosted;
+mod list;
+mod remote;
+mod spec;
+mod wasm;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tidegate_model::{Answer, ConnectorId, Secret};
+use tidegate_wire::client::{Notification, PeerInfo, egress::Egress};
+use tokio::sync::{mpsc, watch};
+
+pub use error::{ConnectorError, OpenError};
+pub use list::{Dropped, ToolList};
+pub use spec::{ConnectorSpec, EnvValue, Era, GuardSpec, HostedSpec, RemoteSpec, WasmSpec};
+
+use crate::{
+    armed::{Armed, Maintenance},
+    credential::Credential,
+    guard::Guarded,
+};
+
+/// Where notifications about a call go while it runs. Bounded; a notification that finds
+/// the channel full is dropped (progress is advisory, and an answer never waits on it).
+pub type Progress = Option<mpsc::Sender<Notification>>;
+
+/// An upstream, whatever kind it is.
+pub trait Connector: Send + Sync + fmt::Debug {
+    /// Its name.
+    fn id(&self) -> &ConnectorId;
+
+    /// Its credential, from which a permitted call obtains its injection.
+    fn credential(&self) -> &Credential;
+
+    /// All of its tools, every page of them, within caps on pages, tools and bytes.
+    fn list_tools<'a>(
+        &'a self,
+        proof: &'a Maintenance,
+    ) -> BoxFuture<'a, Result<ToolList, ConnectorError>>;
+
+    /// Carries out one call. Dropping the future cancels it upstream; it is never repeated
+    /// once a byte of it may have left.
+    fn call(
+        &self,
+        armed: Armed,
+        progress: Progress,
+    ) -> BoxFuture<'_, Result<Answer, ConnectorError>>;
+
+    /// How it is at this moment; looks at counters only.
+    fn health(&self) -> Health;
+
+    /// Ticks when its tools may have changed: the server said so, or a new session or
+    /// process began.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Ends sessions and processes in good order. Calls under way fail.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// How a connector is.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// The state in one word.
+    pub state: HealthState,
+    /// The last error, until the next success.
+    pub last_error: Option<String>,
+    /// Calls under way.
+    pub in_flight: usize,
+    /// Calls waiting for their turn.
+    pub waiting: usize,
+    /// While the breaker is open: how long until it tries again.
+    pub retry_after: Option<Duration>,
+    /// Starts of its process beyond the first (hosted).
+    pub restarts: u64,
+    /// Lines on stdout that were no messages (hosted).
+    pub junk_lines: u64,
+    /// What the server says about itself, once a session was set up.
+    pub info: Option<Arc<PeerInfo>>,
+}
+
+/// The state of a connector in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HealthState {
+    /// Nothing was asked of it yet.
+    #[default]
+    Unknown,
+    /// The last thing asked of it worked.
+    Up,
+    /// The last thing failed, and calls are still let through.
+    Failing,
+    /// The breaker is open: calls fail at once.
+    Down,
+}
+
+impl HealthState {
+    /// The spelling in status output and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Failing => "failing",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// What a connector is built with, besides its description.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The way out.
+    pub egress: Arc<Egress>,
+    /// The secrets that the description refers to, by reference (`env:NAME`, `file:PATH`).
+    pub secrets: BTreeMap<String, Secret>,
+    /// The gateway's own environment, of which a hosted process gets `PATH`, `HOME`, `LANG`
+    /// and `TMPDIR` and nothing else.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Opens a connector. Does no IO and starts nothing; must be called within a tokio runtime.
+pub fn open(
+    id: ConnectorId,
+    spec: &ConnectorSpec,
+    parts: &Parts,
+) -> Result<Arc<dyn Connector>, OpenError> {
+    let inner: Arc<dyn Connector> = match spec {
+        ConnectorSpec::Remote(spec) => Arc::new(remote::Remote::open(id, spec, parts)?),
+        ConnectorSpec::Hosted(spec) => Arc::new(hosted::Hosted::open(id, spec, parts)?),
+        ConnectorSpec::Wasm(spec) => Arc::new(wasm::Wasm::open(id, spec)),
+    };
+    Ok(Arc::new(Guarded::new(inner, spec.guard())))
+}

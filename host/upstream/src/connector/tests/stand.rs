@@ -1,0 +1,177 @@
+//! The scripted server, set up in each way that a connector can reach it.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tidegate_model::ConnectorId;
+use tidegate_wire::client::egress::{AddressPolicy, Egress, Resolver};
+
+use super::{super::*, call, value};
+
+#[expect(dead_code, reason = "the tests of wire use the rest")]
+#[path = "../../../../wire/src/client/mock.rs"]
+pub(super) mod mock;
+#[path = "../../../examples/stdio_peer/server.rs"]
+mod server;
+
+use mock::{Act, Mock, Seen};
+pub(super) use server::Era as Speaks;
+use server::{Server, Step};
+
+/// How the server is reached, and what it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Remote(Speaks),
+    Hosted(Speaks),
+}
+
+pub(super) const KINDS: [Kind; 4] = [
+    Kind::Remote(Speaks::Modern),
+    Kind::Remote(Speaks::Legacy),
+    Kind::Hosted(Speaks::Modern),
+    Kind::Hosted(Speaks::Legacy),
+];
+
+impl Kind {
+    pub(super) fn is_legacy(self) -> bool {
+        matches!(self, Self::Remote(Speaks::Legacy) | Self::Hosted(Speaks::Legacy))
+    }
+
+    pub(super) fn is_remote(self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
+}
+
+/// A connector and the server behind it.
+pub(super) struct Stand {
+    kind: Kind,
+    pub(super) connector: Arc<dyn Connector>,
+    pub(super) mock: Option<Mock>,
+}
+
+impl Stand {
+    pub(super) async fn open(kind: Kind) -> Self {
+        let mock = match kind {
+            Kind::Remote(era) => Some(serve(era).await),
+            Kind::Hosted(_) => None,
+        };
+        let spec = match (kind, &mock) {
+            (Kind::Hosted(era), _) => ConnectorSpec::Hosted(peer(era, &[])),
+            (_, mock) => ConnectorSpec::Remote(at(mock.as_ref().unwrap())),
+        };
+        let id = ConnectorId::new("crm").unwrap();
+        let connector = open(id, &spec, &parts(&[])).unwrap();
+        Self { kind, connector, mock }
+    }
+
+    /// Until the server has a call of `hang` before it.
+    pub(super) async fn until_hanging(&self) {
+        match &self.mock {
+            Some(mock) => {
+                let hangs = |seen: &Seen| seen.at("/params/name") == "hang";
+                mock.until(|mock| mock.seen().iter().any(hangs)).await;
+            }
+            // Lines are read in order: whoever has answered this has seen the call before it.
+            None => drop(call(&self.connector, "echo", "{}").await.unwrap()),
+        }
+    }
+
+    /// Until the server knows that nobody waits for `hang`.
+    pub(super) async fn until_cancelled(&self) {
+        match (self.kind, &self.mock) {
+            (Kind::Remote(Speaks::Modern), Some(mock)) => {
+                mock.until(|mock| mock.gone() >= 1).await;
+            }
+            (_, Some(mock)) => {
+                let told = |seen: &Seen| seen.at("/method") == "notifications/cancelled";
+                mock.until(|mock| mock.seen().iter().any(told)).await;
+            }
+            (_, None) => loop {
+                let seen = value(&call(&self.connector, "seen", "{}").await.unwrap());
+                if seen["cancelled"].as_array().is_some_and(|ids| !ids.is_empty()) {
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// The parts of a connector on this machine.
+pub(super) fn parts(secrets: &[(&str, &str)]) -> Parts {
+    let secret = |(name, value): &(&str, &str)| {
+        ((*name).to_owned(), tidegate_model::Secret::new((*value).to_owned()))
+    };
+    Parts {
+        egress: Egress::new(Resolver::System, None).unwrap(),
+        secrets: secrets.iter().map(secret).collect(),
+        environment: BTreeMap::from([
+            ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
+            ("GATEWAY_SECRET".to_owned(), "canary".to_owned()),
+        ]),
+    }
+}
+
+/// A description of the server behind `mock`.
+pub(super) fn at(mock: &Mock) -> RemoteSpec {
+    let allow = AddressPolicy { loopback: true, ..AddressPolicy::default() };
+    RemoteSpec { allow, ..RemoteSpec::at(mock.url()) }
+}
+
+/// A description of the server as a child process.
+pub(super) fn peer(era: Speaks, more: &[&str]) -> HostedSpec {
+    let exe = std::env::current_exe().unwrap();
+    let program: PathBuf = exe.parent().unwrap().parent().unwrap().join("examples/stdio_peer");
+    assert!(program.exists(), "build it: cargo build -p tidegate-upstream --examples");
+    let era = if era == Speaks::Legacy { "legacy" } else { "modern" };
+    let args = std::iter::once(era).chain(more.iter().copied()).map(str::to_owned);
+    HostedSpec::command(program.to_str().unwrap(), args)
+}
+
+/// Serves the scripted server over HTTP.
+pub(super) async fn serve(era: Speaks) -> Mock {
+    let server = Mutex::new(Server::new(era));
+    Mock::start(move |seen, _| {
+        let message: Value = serde_json::from_str(&seen.body).unwrap_or_default();
+        if seen.method != "POST" {
+            return vec![Act::reply(405, &[], "")];
+        }
+        let opening = matches!(message["method"].as_str(), Some("initialize" | "server/discover"));
+        if era == Speaks::Legacy && !opening && seen.header("mcp-session-id") != Some("s1") {
+            return vec![Act::reply(400, &[], "no session")];
+        }
+        let steps = server.lock().unwrap().take(&message);
+        if message["id"].is_null() || message["method"].is_null() {
+            return vec![Act::accepted()];
+        }
+        acts(&steps, opening && era == Speaks::Legacy)
+    })
+    .await
+}
+
+fn acts(steps: &[Step], session: bool) -> Vec<Act> {
+    let mut headers = vec![("content-type", "application/json")];
+    if session {
+        headers.push(("mcp-session-id", "s1"));
+    }
+    match steps {
+        [Step::Say(message)] => vec![Act::reply(200, &headers, &message.to_string())],
+        [Step::Junk(text)] => vec![Act::reply(200, &headers, text)],
+        [Step::Die] => vec![Act::Close],
+        [Step::Hang] => vec![Act::Hang],
+        steps => {
+            let mut acts = vec![Act::stream()];
+            acts.extend(steps.iter().map(|step| match step {
+                Step::Say(message) => Act::event(&message.to_string()),
+                Step::Junk(text) => Act::event(text),
+                Step::Die => Act::Close,
+                Step::Hang => Act::Hang,
+            }));
+            acts.push(Act::end());
+            acts
+        }
+    }
+}

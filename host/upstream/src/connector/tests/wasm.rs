@@ -1,0 +1,95 @@
+//! What is particular to `wasm`: a guest per call, and its words as answers.
+
+use bytes::Bytes;
+use tidegate_model::UserId;
+use tidegate_wasm::{Binding, CallContext, Grants, GuestConnector, Limits, Sandbox, Settings};
+
+use super::{stand::parts, *};
+
+async fn guest(act: &str) -> Arc<dyn Connector> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests/hostile.wasm");
+    let bytes = std::fs::read(file).expect("run `cargo xtask guests` first");
+    let sandbox = Sandbox::new(Settings::default()).unwrap();
+    let component = sandbox.load(Bytes::from(bytes)).await.unwrap();
+    let config = Json::of(&json!({"do": act})).unwrap();
+    let grants = Grants::all();
+    let limits = Limits { guest_time: Duration::from_millis(200), ..Limits::CONNECTOR };
+    let binding =
+        Binding { name: "hostile", component: &component, config: &config, grants, limits };
+    let guest = Arc::new(GuestConnector::new(&binding).unwrap());
+    let component = *component.sha256();
+    let guard = GuardSpec::default();
+    let spec = ConnectorSpec::Wasm(WasmSpec { component, config, grants, limits, guest, guard });
+    assert_eq!(spec, spec.clone());
+    open(ConnectorId::new("crm").unwrap(), &spec, &parts(&[])).unwrap()
+}
+
+#[tokio::test]
+async fn tools_are_listed() {
+    let list = guest("count").await.list_tools(&proof()).await.unwrap();
+    assert_eq!(list.tools.len(), 1);
+    assert_eq!(list.tools[0].name.as_str(), "act");
+    assert_eq!(list.tools[0].connector.as_str(), "crm");
+    let bad = guest("bad_tools").await.list_tools(&proof()).await.unwrap_err();
+    assert_eq!(bad.code(), RefusalCode::ConnectorProtocol);
+}
+
+#[tokio::test]
+async fn words_become_answers() {
+    let is_error =
+        |text: &str| json!({"content": [{"type": "text", "text": text}], "isError": true});
+    for (act, expected) in [
+        ("count", Answer::Result(Json::of(&json!({"count": 1})).unwrap())),
+        ("failed", Answer::Result(Json::of(&is_error("out of order")).unwrap())),
+        ("invalid", Answer::Result(Json::of(&is_error(r#"invalid arguments: {"a":1}"#)).unwrap())),
+        (
+            "unknown_tool",
+            Answer::Error(
+                Json::of(&json!({"code": -32602, "message": "unknown tool: act"})).unwrap(),
+            ),
+        ),
+    ] {
+        let connector = guest(act).await;
+        for _ in 0..2 {
+            let answer = call(&connector, "act", r#"{"a":1}"#).await.unwrap();
+            assert_eq!(value(&answer), value(&expected), "{act}");
+            assert_eq!(matches!(answer, Answer::Error(_)), matches!(expected, Answer::Error(_)));
+        }
+        assert_eq!(connector.health().state, HealthState::Up);
+    }
+}
+
+#[tokio::test]
+async fn progress_arrives_as_notifications() {
+    let connector = guest("progress").await;
+    let (tx, mut rx) = mpsc::channel(8);
+    let user = UserId::new("ae@example.com").unwrap();
+    let armed = armed(&connector, "act", "{}", Duration::from_secs(20));
+    let context = CallContext::new(armed.call(), &user, Arc::from([]), None);
+    connector.call(armed.told(context), Some(tx)).await.unwrap();
+    let mut seen = Vec::new();
+    while let Some(note) = rx.recv().await {
+        seen.push(note.params.read::<Value>().unwrap());
+    }
+    assert_eq!(seen.len(), 3);
+    let last = json!({"progressToken": 0, "progress": 3, "total": 3, "message": "working"});
+    assert_eq!(seen[2], last);
+}
+
+#[tokio::test]
+async fn a_guest_that_fails_fails_its_call_only() {
+    for act in ["trap", "loop", "memory", "recursion", "huge", "not_json", "not_an_object"] {
+        let connector = guest(act).await;
+        let error = call(&connector, "act", "{}").await.unwrap_err();
+        assert_eq!(error.code(), RefusalCode::ConnectorProtocol, "{act}: {error:?}");
+        assert_eq!(error.refusal("crm").message, "`crm` failed");
+        assert_eq!(connector.health().state, HealthState::Failing, "{act}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_runs_on_ends_with_its_deadline() {
+    let connector = guest("loop").await;
+    let late = call_within(&connector, "act", "{}", Duration::from_millis(30)).await;
+    assert!(matches!(late, Err(ConnectorError::Deadline)), "{late:?}");
+}

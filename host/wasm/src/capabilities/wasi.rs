@@ -1,0 +1,200 @@
+//! WASI, present but empty.
+//!
+//! Ordinary components link against it, so it has to be there: without files, arguments,
+//! environment, sockets and name lookup. What is written to stdout and stderr becomes log
+//! lines; the clocks stand still and random bytes repeat unless `clock` and `random` are
+//! granted.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tidegate_model::Clock;
+use tokio::io::AsyncWrite;
+use wasmtime::{
+    Result,
+    component::{Linker, ResourceTable},
+};
+use wasmtime_wasi::{
+    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView,
+    cli::{IsTerminal, StdoutStream},
+    random::Deterministic,
+};
+
+use crate::{
+    Capability,
+    capabilities::{log, random},
+    state::State,
+};
+
+const HANDLES: usize = 1_000;
+const LINE: usize = 4 << 10;
+
+/// The interfaces that are there.
+pub(crate) const PACKAGES: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+/// One instance's WASI.
+pub(crate) struct Wasi {
+    context: WasiCtx,
+    table: ResourceTable,
+}
+
+pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+impl Wasi {
+    fn new(state: &State) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let mut context = WasiCtx::builder();
+        context
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(u64::from(random::MOST))
+            .stdout(LogLines::new(state, log::Level::Info))
+            .stderr(LogLines::new(state, log::Level::Warn));
+        if state.grants.has(Capability::Clock) {
+            context.wall_clock(Wall(Arc::clone(&state.clock)));
+        } else {
+            context.wall_clock(Still).monotonic_clock(Still);
+        }
+        if !state.grants.has(Capability::Random) {
+            context
+                .secure_random(Deterministic::new(vec![0]))
+                .insecure_random(Deterministic::new(vec![0]))
+                .insecure_random_seed(0);
+        }
+        Self { context: context.build(), table }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Made on first use: most guests never ask.
+        let wasi = match self.wasi.take() {
+            Some(wasi) => wasi,
+            None => Box::new(Wasi::new(self)),
+        };
+        let wasi = self.wasi.insert(wasi);
+        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+    }
+}
+
+struct Wall(Arc<dyn Clock>);
+
+impl HostWallClock for Wall {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.now().as_millis())
+    }
+}
+
+struct Still;
+
+impl HostWallClock for Still {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for Still {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+/// An output stream whose lines go to the plugin's log.
+#[derive(Clone)]
+struct LogLines {
+    plugin: Arc<str>,
+    call: Option<String>,
+    level: log::Level,
+    partial: Vec<u8>,
+}
+
+impl LogLines {
+    fn new(state: &State, level: log::Level) -> Self {
+        Self {
+            plugin: Arc::clone(&state.plugin),
+            call: state.call.clone(),
+            level,
+            partial: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if *byte == b'\n' || self.partial.len() >= LINE {
+                self.line();
+            }
+            if *byte != b'\n' {
+                self.partial.push(*byte);
+            }
+        }
+    }
+
+    fn line(&mut self) {
+        if !self.partial.is_empty() {
+            let text = String::from_utf8_lossy(&self.partial);
+            log::line(&self.plugin, self.call.as_deref(), self.level, &text);
+            self.partial.clear();
+        }
+    }
+}
+
+impl Drop for LogLines {
+    fn drop(&mut self) {
+        self.line();
+    }
+}
+
+impl IsTerminal for LogLines {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogLines {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for LogLines {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,343 @@
+//! A component that has been read: what it is, what it offers, what it needs.
+//!
+//! Knows nothing of bindings; a component is read once and bound many times.
+
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use jsonschema::Validator;
+use sha2::{Digest, Sha256};
+use tidegate_model::Json;
+use wasmtime::component::{Component as Compiled, InstancePre, Linker};
+
+use crate::{
+    Capability, Failure, Grants, Limits, any,
+    cache::hex,
+    capabilities::wasi,
+    hook::{Prepared, run},
+    output,
+    sandbox::Shared,
+    state::State,
+    world::{self, Version},
+};
+
+/// The interfaces that a component exports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exports {
+    /// It describes its configuration.
+    pub configuration: bool,
+    /// It looks at calls.
+    pub before_call: bool,
+    /// It looks at answers.
+    pub after_call: bool,
+    /// It edits tools.
+    pub customize: bool,
+    /// It is a connector.
+    pub tools: bool,
+}
+
+/// Why a file could not be used as a component.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A core module, or no WebAssembly at all.
+    #[error(
+        "the file is no webassembly component{hint}; build it with `wasm-component-ld` or `wit-component`"
+    )]
+    NotAComponent {
+        /// What it looks like.
+        hint: &'static str,
+    },
+    /// The engine cannot compile it.
+    #[error("the component could not be compiled: {0}")]
+    Invalid(String),
+    /// It exports nothing that could be called.
+    #[error(
+        "the component exports neither an interface of `tidegate:plugin` (`before-call`, \
+         `after-call`, `customize`, `tools`) nor a function that could be a tool"
+    )]
+    NothingExported,
+    /// It was made for a version of the contract that this gateway does not know.
+    #[error(
+        "the component was built for version `{version}` of `tidegate:plugin`; this gateway runs \
+         `{known}`: rebuild the component or update the gateway", known = world::latest::VERSION
+    )]
+    UnknownVersion {
+        /// The version in its names.
+        version: String,
+    },
+    /// It imports what does not exist here.
+    #[error(
+        "the component imports `{import}`, which this gateway does not offer; remove the import, or \
+         use one of the capabilities `clock`, `log` and `random`"
+    )]
+    UnknownImport {
+        /// The import's name.
+        import: String,
+    },
+    /// An import or export has a known name and another shape.
+    #[error("the component does not fit the contract of its version: {0}")]
+    Mismatch(String),
+    /// It could not be asked for its schema.
+    #[error("the component could not be asked for its configuration schema")]
+    Schema(#[source] Failure),
+    /// What it calls its schema is none.
+    #[error("the component's configuration schema is invalid: {0}")]
+    BadSchema(String),
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// A configuration does not fit the component's schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("configuration{}: {problem}", field(.path))]
+pub struct ConfigError {
+    /// JSON pointer to the field; empty for the whole.
+    pub path: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+fn field(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" field `{path}`") }
+}
+
+struct Loaded {
+    shared: Arc<Shared>,
+    compiled: Compiled,
+    hash: [u8; 32],
+    size: usize,
+    from_cache: bool,
+    version: Version,
+    exports: Exports,
+    capabilities: BTreeSet<Capability>,
+    needs_wasi: bool,
+    schema: Option<(Json, Validator)>,
+}
+
+/// A component, ready to be bound. Cheap to clone.
+#[derive(Clone)]
+pub struct Component {
+    loaded: Arc<Loaded>,
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("hash", &self.hash_text())
+            .field("exports", &self.loaded.exports)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Component {
+    pub(crate) async fn load(shared: Arc<Shared>, bytes: Bytes) -> Result<Self, LoadError> {
+        let compiling = tokio::task::spawn_blocking(move || compile(shared, &bytes));
+        let mut loaded = compiling.await.map_err(|_| LoadError::Stopping)??;
+        if loaded.exports.configuration {
+            loaded.schema = Some(schema(&loaded).await?);
+        }
+        Ok(Self { loaded: Arc::new(loaded) })
+    }
+
+    /// SHA-256 of the file.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.loaded.hash
+    }
+
+    /// The same as text: `sha256:` and 64 hexadecimal digits.
+    pub fn hash_text(&self) -> String {
+        format!("sha256:{}", hex(&self.loaded.hash))
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> usize {
+        self.loaded.size
+    }
+
+    /// Version of the contract it was built for; `none` for a component that knows nothing of
+    /// it and is a connector by its functions.
+    pub fn version(&self) -> &'static str {
+        self.loaded.version.name()
+    }
+
+    /// What it offers.
+    pub fn exports(&self) -> Exports {
+        self.loaded.exports
+    }
+
+    /// The capabilities it imports, each of which has to be granted.
+    pub fn capabilities(&self) -> &BTreeSet<Capability> {
+        &self.loaded.capabilities
+    }
+
+    /// The JSON Schema of its configuration, where it has one.
+    pub fn config_schema(&self) -> Option<&Json> {
+        self.loaded.schema.as_ref().map(|(text, _)| text)
+    }
+
+    /// Whether it was taken from the compile cache.
+    pub fn from_cache(&self) -> bool {
+        self.loaded.from_cache
+    }
+
+    /// Checks a configuration; the error names the first field that does not fit.
+    pub fn check_config(&self, config: &Json) -> Result<(), ConfigError> {
+        let whole = |problem: String| ConfigError { path: String::new(), problem };
+        let value: serde_json::Value =
+            config.read().map_err(|error| whole(format!("no valid json: {error}")))?;
+        match &self.loaded.schema {
+            Some((_, validator)) => validator.validate(&value).map_err(|error| ConfigError {
+                path: error.instance_path().to_string(),
+                problem: error.to_string(),
+            }),
+            None if value.as_object().is_some_and(serde_json::Map::is_empty) => Ok(()),
+            None => Err(whole("the component takes none; use `{}`".into())),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.loaded.shared
+    }
+
+    pub(crate) fn adapt(&self, grants: Grants) -> Result<Box<dyn world::World>, LoadError> {
+        let pre = link(&self.loaded, grants).map_err(|error| mismatch(&error))?;
+        self.loaded.version.adapt(pre).map_err(|error| mismatch(&error))
+    }
+}
+
+fn mismatch(error: &wasmtime::Error) -> LoadError {
+    LoadError::Mismatch(format!("{error:#}"))
+}
+
+fn link(loaded: &Loaded, grants: Grants) -> wasmtime::Result<InstancePre<State>> {
+    let mut linker = Linker::new(&loaded.shared.engine);
+    loaded.version.link(&mut linker, grants)?;
+    if loaded.needs_wasi {
+        wasi::link(&mut linker)?;
+    }
+    linker.instantiate_pre(&loaded.compiled)
+}
+
+/// Everything about loading that takes the processor and no waiting.
+fn compile(shared: Arc<Shared>, bytes: &[u8]) -> Result<Loaded, LoadError> {
+    check_header(bytes)?;
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    let cached = shared.cache.as_ref().and_then(|cache| cache.get(&shared.engine, &hash));
+    let from_cache = cached.is_some();
+    let compiled = match cached {
+        Some(compiled) => compiled,
+        None => {
+            let started = Instant::now();
+            let compiled = Compiled::from_binary(&shared.engine, bytes)
+                .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+            tracing::debug!(
+                hash = hex(&hash),
+                spent_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "compiled a component"
+            );
+            if let Some(cache) = &shared.cache {
+                cache.put(&hash, &compiled);
+            }
+            compiled
+        }
+    };
+    let version = version(&shared, &compiled)?;
+    let (capabilities, needs_wasi) = imports(&shared, &compiled, version)?;
+    let mut loaded = Loaded {
+        shared,
+        compiled,
+        hash,
+        size: bytes.len(),
+        from_cache,
+        version,
+        exports: Exports::default(),
+        capabilities,
+        needs_wasi,
+        schema: None,
+    };
+    // A trial with everything granted tells whether all shapes fit, before anybody binds it.
+    let pre = link(&loaded, Grants::all()).map_err(|error| mismatch(&error))?;
+    loaded.exports = version.adapt(pre).map_err(|error| mismatch(&error))?.exports();
+    let exports = loaded.exports;
+    if !(exports.before_call || exports.after_call || exports.customize || exports.tools) {
+        return Err(LoadError::NothingExported);
+    }
+    Ok(loaded)
+}
+
+/// The fifth byte tells a component (layer 1) from a core module (layer 0).
+fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
+    let Some(rest) = bytes.strip_prefix(b"\0asm") else {
+        return Err(LoadError::NotAComponent { hint: "" });
+    };
+    match rest {
+        [_, _, 1, 0, ..] => Ok(()),
+        [1, 0, 0, 0, ..] => Err(LoadError::NotAComponent { hint: " but a core module" }),
+        _ => Err(LoadError::NotAComponent { hint: " of a known format" }),
+    }
+}
+
+fn version(shared: &Shared, compiled: &Compiled) -> Result<Version, LoadError> {
+    for (name, _) in compiled.component_type().exports(&shared.engine) {
+        if let Some((_, version)) =
+            name.strip_prefix(world::PACKAGE).and_then(|rest| rest.split_once('@'))
+        {
+            return Version::parse(version)
+                .ok_or_else(|| LoadError::UnknownVersion { version: version.to_owned() });
+        }
+    }
+    if any::has_functions(compiled) {
+        return Ok(Version::Any);
+    }
+    Err(LoadError::NothingExported)
+}
+
+/// The capabilities among the imports, and whether any is WASI's.
+fn imports(
+    shared: &Shared,
+    compiled: &Compiled,
+    version: Version,
+) -> Result<(BTreeSet<Capability>, bool), LoadError> {
+    const FREE: [&str; 3] = ["types", "call", "progress"];
+    let mut capabilities = BTreeSet::new();
+    let mut needs_wasi = false;
+    for (name, _) in compiled.component_type().imports(&shared.engine) {
+        let ours = name
+            .strip_prefix(world::PACKAGE)
+            .and_then(|rest| rest.split_once('@'))
+            .filter(|(_, of)| *of == version.name())
+            .map(|(interface, _)| interface);
+        match ours {
+            Some(interface) if FREE.contains(&interface) => {}
+            Some(interface) if let Ok(capability) = interface.parse() => {
+                capabilities.insert(capability);
+            }
+            None if wasi::PACKAGES.iter().any(|package| name.starts_with(package)) => {
+                needs_wasi = true;
+            }
+            _ => return Err(LoadError::UnknownImport { import: name.to_owned() }),
+        }
+    }
+    Ok((capabilities, needs_wasi))
+}
+
+/// Asks the component, with every capability linked but none needed: a schema is constant.
+async fn schema(loaded: &Loaded) -> Result<(Json, Validator), LoadError> {
+    let pre = link(loaded, Grants::all()).map_err(|error| mismatch(&error))?;
+    let world = loaded.version.adapt(pre).map_err(|error| mismatch(&error))?;
+    let limits = Limits { host_calls: 0, ..Limits::CUSTOMIZER };
+    let label: Arc<str> = "schema".into();
+    let prepared =
+        Prepared::new(label, world, Json::empty_object(), Grants::NONE, limits, &loaded.shared);
+    let text = ask(&prepared).await.map_err(LoadError::Schema)?;
+    let bad = |problem: String| LoadError::BadSchema(problem);
+    let value: serde_json::Value = text.read().map_err(|error| bad(error.to_string()))?;
+    let validator = jsonschema::validator_for(&value).map_err(|error| bad(error.to_string()))?;
+    Ok((text, validator))
+}
+
+async fn ask(prepared: &Prepared) -> Result<Json, Failure> {
+    let text = run!(prepared, None, None, schema())?;
+    output::json(prepared, text, output::Shape::Any)
+}

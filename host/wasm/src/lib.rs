@@ -1,0 +1,41 @@
+//! SANDBOX: WebAssembly components, from bytes to verdicts.
+//!
+//! Owns the engine, the compile cache, limits, capabilities, and one adapter per version of
+//! the contract in `wit/`. Knows no policy, no catalogue and no HTTP: it is given a
+//! [`Binding`] and a [`CallContext`] and returns verdicts, edits or results in `model`
+//! types. Read [`sandbox`] first, then `hook`, where every call of a guest happens.
+
+mod any;
+pub mod binding;
+pub mod cache;
+pub mod capabilities;
+pub mod component;
+pub mod connector;
+pub mod context;
+pub mod counters;
+pub mod customizer;
+mod engine;
+pub mod failure;
+mod hook;
+pub mod interceptor;
+pub mod limits;
+mod output;
+pub mod sandbox;
+mod state;
+mod world;
+
+pub use binding::{BindError, Binding};
+pub use cache::{CacheKey, CacheSettings};
+pub use capabilities::{Capability, Grants};
+pub use component::{Component, ConfigError, Exports, LoadError};
+pub use connector::{CallError, Description, GuestConnector, Progress, ProgressSink};
+pub use context::CallContext;
+pub use counters::Counts;
+pub use customizer::{Customizer, Scope, ToolEdit};
+pub use failure::{Failure, Trap};
+pub use interceptor::{Before, Interceptor};
+pub use limits::Limits;
+pub use sandbox::{Allocation, Sandbox, SandboxError, Settings};
+
+#[cfg(test)]
+mod tests;

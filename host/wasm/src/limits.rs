@@ -1,0 +1,149 @@
+//! What one guest may use, and the meter that holds it to that.
+//!
+//! Every number that bounds a guest stands here. wasmtime's own defaults are unlimited or
+//! huge, so none of them is relied on.
+
+use std::time::Duration;
+
+use wasmtime::{ResourceLimiter, Result};
+
+/// Bounds of one binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Time the guest itself may run for one hook; counted in ticks of [`Limits::TICK`], so
+    /// a hook ends at most one tick late.
+    pub guest_time: Duration,
+    /// Time one hook may take with everything it waits for; the call's own deadline also holds.
+    pub wall_time: Duration,
+    /// Bytes of all linear memories together.
+    pub memory: usize,
+    /// Entries of one table.
+    pub table_elements: usize,
+    /// Core instances, memories and tables, each.
+    pub instances: usize,
+    /// Bytes that a hook may return.
+    pub output: usize,
+    /// Bytes of the state that `before-call` may hand to `after-call`.
+    pub state: usize,
+    /// Calls of host functions during one hook.
+    pub host_calls: u32,
+    /// Handles of host resources that the guest may hold.
+    pub handles: usize,
+}
+
+impl Limits {
+    /// How often the guest's time is looked at.
+    pub const TICK: Duration = Duration::from_millis(5);
+
+    /// For hooks of interceptors, which every call waits for.
+    pub const INTERCEPTOR: Self = Self {
+        guest_time: Duration::from_millis(50),
+        wall_time: Duration::from_secs(1),
+        memory: 64 << 20,
+        table_elements: 10_000,
+        instances: 16,
+        output: 8 << 20,
+        state: 64 << 10,
+        host_calls: 10_000,
+        handles: 1_000,
+    };
+
+    /// For customizers, which run when the catalogue is compiled.
+    pub const CUSTOMIZER: Self = Self {
+        guest_time: Duration::from_secs(2),
+        wall_time: Duration::from_secs(10),
+        output: 16 << 20,
+        ..Self::INTERCEPTOR
+    };
+
+    /// For connectors, which do the work themselves.
+    pub const CONNECTOR: Self = Self {
+        guest_time: Duration::from_secs(5),
+        wall_time: Duration::from_secs(60),
+        output: 16 << 20,
+        ..Self::INTERCEPTOR
+    };
+
+    /// The guest's time in ticks.
+    pub(crate) fn ticks(&self) -> u64 {
+        let ticks = self.guest_time.as_nanos().div_ceil(Self::TICK.as_nanos());
+        u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::INTERCEPTOR
+    }
+}
+
+/// Raised inside the engine when a guest grows past its bound.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest grew past its limit")]
+struct GrewTooMuch;
+
+/// Counts what one instance has taken.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    memory: usize,
+    table_elements: usize,
+    counts: usize,
+    taken: usize,
+    /// Whether growth was refused: the trap that follows is about memory.
+    pub(crate) exceeded: bool,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            memory: limits.memory,
+            table_elements: limits.table_elements,
+            counts: limits.instances,
+            taken: 0,
+            exceeded: false,
+        }
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        let taken = self.taken.saturating_add(desired.saturating_sub(current));
+        if taken > self.memory {
+            // An allocator that is told "no" aborts, which would look like any other trap.
+            self.exceeded = true;
+            return Err(wasmtime::Error::new(GrewTooMuch));
+        }
+        self.taken = taken;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        if desired > self.table_elements {
+            self.exceeded = true;
+            return Err(wasmtime::Error::new(GrewTooMuch));
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        self.counts
+    }
+
+    fn tables(&self) -> usize {
+        self.counts
+    }
+
+    fn memories(&self) -> usize {
+        self.counts
+    }
+}

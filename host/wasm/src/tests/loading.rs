@@ -1,0 +1,117 @@
+//! What is accepted as a component and a binding, and what the refusals say.
+
+use super::*;
+use crate::{BindError, Capability, Exports, GuestConnector, LoadError};
+
+#[tokio::test]
+async fn a_component_says_what_it_is() {
+    let component = load("redact").await;
+    assert_eq!(component.version(), "0.1.0-draft");
+    assert_eq!(component.size(), guest("redact").len());
+    assert_eq!(component.hash_text().len(), "sha256:".len() + 64);
+    let expected =
+        Exports { configuration: true, before_call: true, after_call: true, ..Exports::default() };
+    assert_eq!(component.exports(), expected);
+    assert!(component.capabilities().is_empty());
+    assert!(component.config_schema().unwrap().as_str().contains("replacement"));
+
+    let all = load("hostile").await;
+    assert_eq!(all.capabilities().iter().copied().collect::<Vec<_>>(), Capability::ALL);
+    assert!(all.exports().tools && all.exports().customize);
+}
+
+#[tokio::test]
+async fn files_that_are_no_component_are_refused_with_a_sentence() {
+    let sandbox =
+        Sandbox::new(Settings { allocation: Allocation::OnDemand, cache: None, ..settings() })
+            .unwrap();
+    let whole = guest("bench-pass");
+    let mut flipped = whole.to_vec();
+    let middle = flipped.len() / 2;
+    flipped[middle..middle + 64].fill(0xff);
+    let table = [
+        (Bytes::new(), "no webassembly component"),
+        (Bytes::from_static(b"#!/bin/sh"), "no webassembly component"),
+        (Bytes::from_static(b"\0asm\x01\0\0\0"), "but a core module"),
+        (Bytes::from_static(b"\0asm\x0d\0\x07\0"), "of a known format"),
+        // An empty component.
+        (
+            Bytes::from_static(b"\0asm\x0d\0\x01\0"),
+            "exports neither an interface of `tidegate:plugin`",
+        ),
+        (whole.slice(..whole.len() / 2), "could not be compiled"),
+        (flipped.into(), "could not be compiled"),
+        (guest("hostile-import"), "imports `evil:host/files`"),
+    ];
+    for (bytes, part) in table {
+        let error = sandbox.load(bytes).await.unwrap_err().to_string();
+        assert!(error.contains(part), "{part}: {error}");
+        assert!(!error.contains('\n') || part == "could not be compiled", "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_component_for_another_version_is_refused_by_name() {
+    // The names in a component have a length in front, so a version of the same length fits.
+    let mut bytes = guest("bench-pass").to_vec();
+    let (from, to) = (b"@0.1.0-draft", b"@9.1.0-draft");
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(from.len()).position(|part| part == from) {
+        at += found;
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    let error = Sandbox::new(settings()).unwrap().load(bytes.into()).await.unwrap_err();
+    assert!(
+        matches!(&error, LoadError::UnknownVersion { version } if version == "9.1.0-draft"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn bindings_are_checked_before_the_first_call() {
+    let hostile = load("hostile").await;
+    let config = json("{}");
+    let none = Binding { grants: Grants::NONE, ..binding(&hostile, &config) };
+    let error = Interceptor::new(&none).unwrap_err();
+    assert!(
+        matches!(&error, BindError::NotGranted { capability: Capability::Clock, .. }),
+        "{error}"
+    );
+    assert_eq!(
+        error.to_string(),
+        "the component of `hostile` needs the capability `clock`; add it to its `grants`"
+    );
+
+    let redact = load("redact").await;
+    let error = GuestConnector::new(&binding(&redact, &config)).unwrap_err();
+    assert!(matches!(&error, BindError::WrongKind { kind: "connector", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn configurations_are_checked_and_the_field_is_named() {
+    let component = load("redact").await;
+    assert_eq!(component.check_config(&json("{}")), Ok(()));
+    let table = [
+        (r#"{"mask":["phone"]}"#, "/mask/0"),
+        (r#"{"replacement":1}"#, "/replacement"),
+        (r#"{"mask":"card"}"#, "/mask"),
+        (r#"{"masks":["card"]}"#, ""),
+        ("[]", ""),
+    ];
+    for (config, path) in table {
+        let error = component.check_config(&json(config)).unwrap_err();
+        assert_eq!(error.path, path, "{config}: {error}");
+        let config = json(config);
+        let refused = Interceptor::new(&binding(&component, &config)).unwrap_err();
+        assert!(matches!(refused, BindError::Config { .. }), "{refused:?}");
+    }
+}
+
+#[test]
+fn capabilities_have_one_spelling() {
+    for capability in Capability::ALL {
+        assert_eq!(capability.name().parse::<Capability>(), Ok(capability));
+        assert!(Grants::all().has(capability) && !Grants::NONE.has(capability));
+    }
+    assert!("http".parse::<Capability>().is_err());
+}

@@ -1,0 +1,19 @@
+//! The outbound half of the MCP transports.
+//!
+//! [`egress`] is the one place from which bytes leave the process over a network: it
+//! resolves, checks every address and connects to the checked one. [`http`] and [`stdio`]
+//! speak MCP of both eras to a server; [`Peer`] lets the layer above treat them alike.
+//! Knows nothing of permits, credentials' origins or catalogues: it sends what it is handed.
+
+pub mod egress;
+mod handshake;
+pub mod http;
+mod inbound;
+#[cfg(test)]
+pub(crate) mod mock;
+mod outgoing;
+pub mod peer;
+pub mod stdio;
+
+pub use outgoing::{Member, Outgoing};
+pub use peer::{Notification, Peer, PeerError, PeerInfo};

@@ -1,0 +1,121 @@
+//! What a server sends, sorted once and cut out of the received buffer without a copy.
+
+use bytes::Bytes;
+use tidegate_model::{Answer, Json};
+
+use super::{
+    Notification,
+    peer::{Fault, PeerError},
+};
+use crate::{
+    json::{self, Kind, Limits, Raw, ViolationKind},
+    mcp::{
+        code,
+        envelope::{self, Message, OwnedId},
+        method::Method,
+        peek::{ProgressParams, ResultPeek, ResultType},
+        revision::{Era, Revision},
+    },
+};
+
+/// One message from a server.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    /// The answer to the request with this number; absent when the id is none of ours or
+    /// the server could not read the request.
+    Answer(Option<u64>, Answer),
+    /// A notification.
+    Notification(Notification),
+    /// A question to the client.
+    Question(OwnedId, String),
+}
+
+/// Checks `bytes` strictly and sorts the message. `limit` is the size of one message.
+pub(super) fn read(bytes: Bytes, limit: usize) -> Result<Inbound, PeerError> {
+    let limits = Limits { bytes: limit, string: limit, ..Limits::RESPONSE };
+    let json = json::checked(bytes, &limits).map_err(|violation| match violation.kind {
+        ViolationKind::TooLarge => PeerError::TooLarge { limit },
+        _ => Fault::Malformed(violation.to_string()).into(),
+    })?;
+    Ok(sort(&json)?)
+}
+
+/// Sorts a message that has been checked.
+pub(super) fn sort(json: &Json) -> Result<Inbound, Fault> {
+    let message = Message::parse(Raw::from(json))
+        .map_err(|malformed| Fault::Malformed(malformed.to_string()))?;
+    Ok(match message {
+        Message::Response(response) => {
+            let number = response.id.and_then(|id| id.number());
+            let answer = match response.outcome {
+                Ok(result) => Answer::Result(result.within(json)),
+                Err(error) => Answer::Error(error.within(json)),
+            };
+            Inbound::Answer(number, answer)
+        }
+        Message::Notification(note) => {
+            let params = note.params.map_or_else(Json::empty_object, |raw| raw.within(json));
+            Inbound::Notification(Notification { method: note.method.into_owned(), params })
+        }
+        Message::Request(request) => {
+            Inbound::Question(request.id.into_owned(), request.method.into_owned())
+        }
+    })
+}
+
+/// Whether an answer is one that the revision allows: an object, and of a known type.
+pub(super) fn judge(answer: &Answer, revision: Revision) -> Result<(), Fault> {
+    let Answer::Result(result) = answer else { return Ok(()) };
+    let raw = Raw::from(result);
+    if raw.kind() != Kind::Object {
+        return Err(Fault::Malformed("member `result` is no object".to_owned()));
+    }
+    if revision.era() == Era::Legacy {
+        return Ok(());
+    }
+    match ResultPeek::read(raw) {
+        Ok(peek) => match peek.result_type {
+            ResultType::Complete => Ok(()),
+            // No capability was declared that would entitle the server to ask.
+            ResultType::InputRequired => Err(Fault::ResultType("input_required".to_owned())),
+            ResultType::Other(word) => {
+                Err(Fault::ResultType(word.chars().take(80).collect::<String>()))
+            }
+        },
+        Err(error) => Err(Fault::Malformed(error.to_string())),
+    }
+}
+
+/// The reply to a question of a server: `ping` is answered, all else is refused for now.
+pub(super) fn reply(question: &OwnedId, method: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    if method == Method::Ping.name() {
+        envelope::result(&mut out, question.borrow(), &Json::empty_object());
+    } else {
+        let message = "not supported by this gateway yet";
+        let id = Some(question.borrow());
+        envelope::error(&mut out, id, code::METHOD_NOT_FOUND, message, None);
+    }
+    out
+}
+
+/// Whether the notification says that a list has changed.
+pub(super) fn is_list_change(note: &Notification) -> bool {
+    matches!(
+        Method::parse(&note.method),
+        Some(Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged)
+    )
+}
+
+/// Whether a notification on the stream of request `id` is for whoever asked.
+pub(super) fn belongs(note: &Notification, id: u64) -> bool {
+    note.method != Method::Progress.name() || progress_token(note) == Some(id)
+}
+
+/// The request that a progress notification belongs to.
+pub(super) fn progress_token(note: &Notification) -> Option<u64> {
+    (note.method == Method::Progress.name())
+        .then(|| ProgressParams::read(Some(Raw::from(&note.params))).ok())
+        .flatten()
+        .and_then(|params| params.token.number())
+}

@@ -1,0 +1,193 @@
+//! An MCP server as the layer above sees it, whichever way it is reached.
+//!
+//! Owns the words both transports share: the notification, the error, what the server says
+//! about itself.
+
+use std::sync::Arc;
+
+use tidegate_model::{Answer, Json};
+use tokio::sync::watch;
+
+use super::{Outgoing, egress::EgressError, http::HttpPeer, stdio::StdioPeer};
+use crate::mcp::revision::Revision;
+
+/// A notification from the server that belongs to a request under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// The method, for instance `notifications/progress`.
+    pub method: String,
+    /// The `params` object as the server wrote it (its `progressToken` is this hop's own),
+    /// `{}` where there was none.
+    pub params: Json,
+}
+
+/// What a server says about itself. For display only, never an input to a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The revision spoken with it.
+    pub revision: Revision,
+    /// Its name, as it gives it.
+    pub name: Option<String>,
+    /// Its version, as it gives it.
+    pub version: Option<String>,
+    /// Its `capabilities` object; `{}` where it gave none.
+    pub capabilities: Json,
+    /// Its instructions.
+    pub instructions: Option<String>,
+}
+
+impl PeerInfo {
+    /// Of a server that has not said anything yet.
+    pub(super) fn unknown() -> Self {
+        Self {
+            revision: Revision::LATEST,
+            name: None,
+            version: None,
+            capabilities: Json::empty_object(),
+            instructions: None,
+        }
+    }
+}
+
+/// What a server did wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Text that is not JSON as the protocol wants it, or no JSON-RPC message.
+    #[error("it sent something that is no valid JSON-RPC message: {0}")]
+    Malformed(String),
+    /// A response to a request that was never made.
+    #[error("it answered a request that was never made")]
+    WrongId,
+    /// No result where one was due, or one of the wrong shape.
+    #[error("it sent an unusable `{method}` result: {why}")]
+    Result {
+        /// The method that was asked.
+        method: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A result of a kind that nobody negotiated.
+    #[error("it sent a result of the unknown type `{0}`")]
+    ResultType(String),
+    /// A content type other than JSON and event streams.
+    #[error("it answered with the content type `{0}`")]
+    ContentType(String),
+    /// A compressed body, which nobody asked for.
+    #[error("it answered with the content encoding `{0}`, which was not asked for")]
+    ContentEncoding(String),
+    /// An event stream that is none.
+    #[error("it sent a broken event stream: {0}")]
+    Stream(String),
+    /// More questions during one request than anyone needs.
+    #[error("it asked too many questions while answering")]
+    TooManyRequests,
+}
+
+/// Why a request to a server failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// It could not be reached, or the connection broke.
+    #[error("the server cannot be reached: {0}")]
+    Egress(#[from] EgressError),
+    /// Its process could not be started.
+    #[error("{what}")]
+    Spawn {
+        /// A sentence with the command.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It wants another credential, or none of this kind.
+    #[error("the server refused the credential with HTTP status {0}")]
+    Unauthorized(u16),
+    /// It answered with an HTTP status that carries no MCP answer.
+    #[error("the server answered with HTTP status {status}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// The JSON-RPC `error` member of its body, where there was one.
+        error: Option<Json>,
+    },
+    /// It broke the protocol.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(#[from] Fault),
+    /// Its answer is larger than allowed.
+    #[error("the server's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// It went away before it answered.
+    #[error("the server went away before it answered")]
+    Closed,
+    /// It did not answer within the time given for setting up.
+    #[error("the server did not answer `{0}` in time")]
+    Silent(&'static str),
+    /// No common revision.
+    #[error("the server speaks none of the protocol revisions known here, only {0:?}")]
+    Revision(Vec<String>),
+    /// It refused to set up a session.
+    #[error("the server refused `{method}`: {message}")]
+    Refused {
+        /// The method of the set-up.
+        method: &'static str,
+        /// The message of its error.
+        message: String,
+    },
+    /// The request cannot be written: a name or value does not fit.
+    #[error("the request cannot be sent: {0}")]
+    Unsendable(String),
+}
+
+impl PeerError {
+    /// Whether it is certain that the server never saw the request.
+    pub fn nothing_sent(&self) -> bool {
+        match self {
+            Self::Egress(error) => error.nothing_sent(),
+            Self::Spawn { .. }
+            | Self::Unauthorized(_)
+            | Self::Silent(_)
+            | Self::Revision(_)
+            | Self::Refused { .. }
+            | Self::Unsendable(_) => true,
+            Self::Status { .. } | Self::Protocol(_) | Self::TooLarge { .. } | Self::Closed => false,
+        }
+    }
+}
+
+/// A server that can be asked.
+#[derive(Debug, Clone)]
+pub enum Peer {
+    /// Over Streamable HTTP.
+    Http(Arc<HttpPeer>),
+    /// A child process, or anything else with two streams of lines.
+    Stdio(Arc<StdioPeer>),
+}
+
+impl Peer {
+    /// Asks and waits for the answer; sets the session up first where one is needed.
+    /// Dropping the future cancels the request at the server, in the way of its era.
+    pub async fn request(&self, outgoing: &Outgoing<'_>) -> Result<Answer, PeerError> {
+        match self {
+            Self::Http(peer) => peer.request(outgoing).await,
+            Self::Stdio(peer) => peer.request(outgoing).await,
+        }
+    }
+
+    /// What the server said about itself when the session was set up.
+    pub fn info(&self) -> Option<Arc<PeerInfo>> {
+        match self {
+            Self::Http(peer) => peer.info(),
+            Self::Stdio(peer) => peer.info(),
+        }
+    }
+
+    /// Counts the times the server said that a list has changed, and new sessions.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        match self {
+            Self::Http(peer) => peer.changes(),
+            Self::Stdio(peer) => peer.changes(),
+        }
+    }
+}

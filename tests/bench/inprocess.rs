@@ -1,0 +1,167 @@
+//! Figures of single parts, taken in this process through the crates' public interfaces.
+//!
+//! Owns one interceptor call on a fresh instance and one Cedar decision over more and more
+//! policies. Knows nothing of HTTP.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use tidegate_governance::policy::{Policies, PolicyFile, PolicyInput, RequestContext, compile};
+use tidegate_identity::{
+    Caller,
+    method::api_key::{ApiKeys, KeyRecord, generate},
+};
+use tidegate_model::{
+    Call, CallId, ConnectorId, Json, KeyId, Operation, OrgId, RevisionId, SystemClock, Timestamp,
+    Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
+};
+use tidegate_wasm::{Binding, CallContext, Grants, Interceptor, Limits, Sandbox, Settings};
+
+use crate::{
+    gateway::{CONNECTOR, component_path},
+    latency::Latencies,
+    policies::{self, GROUP, PER_TOOL},
+    report::Report,
+    upstream::tool_name,
+};
+
+const ARGUMENTS: &str = r#"{"message":"the quick brown fox jumps over the lazy dog","count":3}"#;
+const SCHEMA: &str = r#"{"type":"object","properties":{"message":{"type":"string"},"count":{"type":"integer","minimum":0}},"required":["message"]}"#;
+/// Decisions timed together: one alone is near the resolution of the clock.
+const BATCH: u32 = 20;
+
+/// Adds `plugin_fresh_p50_us` and `cedar_N_p50_us`.
+pub(crate) fn measure(report: &mut Report, quick: bool) -> Result<()> {
+    let rounds = if quick { 1_000 } else { 10_000 };
+    println!("one interceptor call on a fresh instance");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut fresh = runtime.block_on(interceptor(rounds))?;
+    report.set("plugin_fresh_p50_us", fresh.quantile_us(0.5));
+    for count in [10, 100, 1_000, 10_000] {
+        println!("one Cedar decision over {count} policies");
+        let mut decision = decisions(count, rounds / 10)?;
+        report.set(&format!("cedar_{count}_p50_us"), decision.quantile_us(0.5));
+    }
+    Ok(())
+}
+
+async fn interceptor(rounds: usize) -> Result<Latencies> {
+    let sandbox = Sandbox::new(Settings::default())?;
+    let bytes = std::fs::read(component_path(crate::run::BEFORE)?)?;
+    let component = sandbox.load(bytes.into()).await?;
+    let interceptor = Interceptor::new(&Binding {
+        name: "bench",
+        component: &component,
+        config: &Json::empty_object(),
+        grants: Grants::default(),
+        limits: Limits::INTERCEPTOR,
+    })?;
+    let (caller, call) = (caller()?, call(&tool(0)?)?);
+    let context = CallContext::new(&call, caller.user(), caller.shared_groups(), None);
+    let arguments = Json::parse(ARGUMENTS)?;
+    let mut latencies = Latencies::with_capacity(rounds);
+    for round in 0..rounds + rounds / 10 {
+        let start = Instant::now();
+        interceptor.before(&context, &arguments).await?;
+        if round >= rounds / 10 {
+            latencies.record(start.elapsed());
+        }
+    }
+    Ok(latencies)
+}
+
+/// Decisions on the first tool with `count` policies in force, caches warm as in a gateway.
+fn decisions(count: usize, rounds: usize) -> Result<Latencies> {
+    let policies = policies(count)?;
+    let (caller, call) = (caller()?, call(&tool(0)?)?);
+    let context =
+        RequestContext { at: Timestamp::from_millis(1_800_000_000_000), ..Default::default() };
+    let mut latencies = Latencies::with_capacity(rounds);
+    for round in 0..rounds + rounds / 10 {
+        let start = Instant::now();
+        for _ in 0..BATCH {
+            let decision = policies.authorize(&caller, call.clone(), &context);
+            decision.map_err(|_| anyhow!("the bench's own call was refused"))?;
+        }
+        if round >= rounds / 10 {
+            latencies.record(start.elapsed() / BATCH);
+        }
+    }
+    Ok(latencies)
+}
+
+fn policies(count: usize) -> Result<Policies> {
+    let tools = (0..count.div_ceil(PER_TOOL).max(1)).map(tool).collect::<Result<Vec<_>>>()?;
+    let connector = ConnectorId::new(CONNECTOR)?;
+    let vmcp = VirtualMcp {
+        org: OrgId::default_org(),
+        id: VmcpId::new("bench")?,
+        title: "Bench".into(),
+        instructions: None,
+        connectors: vec![connector.clone()],
+        only: Vec::new(),
+        overrides: Vec::new(),
+        anonymous: false,
+    };
+    let text = policies::realistic(CONNECTOR, count);
+    compile(&PolicyInput {
+        org: &OrgId::default_org(),
+        revision: RevisionId(1),
+        files: &[PolicyFile { name: "bench.cedar".into(), text }],
+        tools: &[(connector, tools.into())],
+        gone: &[],
+        pending: &[],
+        vmcps: &[vmcp],
+    })
+    .map_err(|problems| anyhow!("the bench's own policies are wrong: {problems:?}"))
+}
+
+fn tool(index: usize) -> Result<Arc<Tool>> {
+    let name = tool_name(index);
+    let schema = Json::parse(SCHEMA)?;
+    Ok(Arc::new(Tool {
+        connector: ConnectorId::new(CONNECTOR)?,
+        definition: Json::parse(format!(r#"{{"name":"{name}","inputSchema":{SCHEMA}}}"#))?,
+        name: ToolName::new(&name)?,
+        input_schema: schema,
+        output_schema: None,
+        class: ToolClass { read_only: true, destructive: false, ..ToolClass::default() },
+    }))
+}
+
+fn call(tool: &Arc<Tool>) -> Result<Call> {
+    let operation = Operation::CallTool(ToolCall {
+        tool: Arc::clone(tool),
+        arguments: Json::parse(ARGUMENTS)?,
+        meta: None,
+    });
+    Ok(Call {
+        id: CallId::new(Timestamp::from_millis(1), [7; 10]),
+        org: OrgId::default_org(),
+        vmcp: VmcpId::new("bench")?,
+        operation,
+        trace: TraceContext::default(),
+        deadline: Instant::now() + Duration::from_secs(3_600),
+        wants_progress: false,
+    })
+}
+
+fn caller() -> Result<Caller> {
+    let id = KeyId::new("bench")?;
+    let (key, hash) = generate(&id).context("no randomness")?;
+    let record = KeyRecord {
+        id,
+        org: OrgId::default_org(),
+        hash,
+        user: UserId::new("bench@example.com")?,
+        groups: vec![GROUP.to_owned()],
+        roles: Vec::new(),
+        vmcps: Vec::new(),
+        expires: None,
+    };
+    let keys = ApiKeys::new([record]);
+    Ok(keys.authenticate(&OrgId::default_org(), key.expose(), &SystemClock)?)
+}

@@ -1,0 +1,67 @@
+//! The bench: what a caller of the gateway sees, beside what it sees without one.
+//!
+//! `bench upstream` is the MCP server that every figure ends at; `bench run` starts it and
+//! the gateway, sends load, prints a table and writes `target/bench/summary.json`. Owns no
+//! target figures other than those printed beside the results; fails only when a call fails,
+//! never because something was slow.
+#![expect(clippy::print_stdout, reason = "a bench speaks on standard output")]
+#![expect(clippy::indexing_slicing, reason = "a bench that stops at a wrong index is fine")]
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+mod disk;
+mod gateway;
+mod inprocess;
+mod latency;
+mod load;
+mod policies;
+mod report;
+mod run;
+mod upstream;
+
+/// Measures the gateway.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Serve as the upstream until the process is ended; prints its address
+    Upstream {
+        /// How many tools to list; the first two are `echo` and `put`
+        #[arg(long, default_value_t = 20)]
+        tools: usize,
+    },
+    /// Measure everything
+    Run {
+        /// Fewer calls for each figure
+        #[arg(long)]
+        quick: bool,
+        /// Only the figures without a gateway
+        #[arg(long)]
+        direct: bool,
+        /// The gateway program; by default the one this bench was built with
+        #[arg(long)]
+        tidegate: Option<PathBuf>,
+        /// Where the configuration, the data and the summary go
+        #[arg(long, default_value = "target/bench")]
+        dir: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Upstream { tools } => upstream::serve(tools),
+        Task::Run { quick, direct, tidegate, dir } => {
+            let tidegate = match tidegate {
+                Some(path) => path,
+                None => gateway::beside_this_program()?,
+            };
+            run::all(&run::Options { quick, direct, tidegate, dir })
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The one integration binary: the gateway as a whole, and the shape of the tree.
+
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod governance;
+#[cfg(test)]
+mod guests;
+#[cfg(test)]
+mod leaks;
+#[cfg(test)]
+mod operating;
+#[cfg(test)]
+mod peers;
+#[cfg(test)]
+mod plugins;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod upstream;
+#[cfg(test)]
+mod wire;

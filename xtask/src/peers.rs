@@ -1,0 +1,115 @@
+//! The MCP programs of other people that the tests talk to, at exact versions.
+//!
+//! Owns `target/peers`: npm packages, a Python environment and, where the machine's own is
+//! too old, a Node.js. Which versions is written in `tests/peers/`; what the tests do with
+//! them is not known here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::step::{capture, command, found, run};
+
+/// The oldest Node.js that the pinned packages run on.
+const NODE_AT_LEAST: u32 = 20;
+/// The npm package that brings a Node.js where the machine's is older.
+const NODE_PACKAGE: &str = "node@22.23.3";
+
+/// Installs whatever is missing or was pinned differently last time.
+pub fn install(root: &Path) -> Result<()> {
+    install_packages()?;
+    install_npm(root)?;
+    install_node(root)?;
+    install_python(root)
+}
+
+/// Debian packages, only where a program is missing.
+fn install_packages() -> Result<()> {
+    let wanted: Vec<&str> = [
+        ("node", "--version", "nodejs"),
+        ("npm", "--version", "npm"),
+        ("python3", "--version", "python3"),
+    ]
+    .into_iter()
+    .filter(|(program, flag, _)| !found(program, flag))
+    .map(|(_, _, package)| package)
+    .chain((!python_makes_environments()).then_some("python3-venv"))
+    .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    if !found("apt-get", "--version") {
+        bail!("the tests need {}: install them, then run this again", wanted.join(", "));
+    }
+    println!("    apt-get install {}", wanted.join(" "));
+    let here = Path::new(".");
+    run(&mut command(here, "apt-get", &["update", "-qq"]))?;
+    let mut install = command(here, "apt-get", &["install", "-y", "-qq"]);
+    run(install.args(&wanted).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn python_makes_environments() -> bool {
+    capture(&mut command(Path::new("."), "python3", &["-c", "import venv, ensurepip"])).is_ok()
+}
+
+fn install_npm(root: &Path) -> Result<()> {
+    let pins = ["package.json", "package-lock.json"].map(|name| pin(root, name));
+    let dir = root.join("target/peers/npm");
+    when_changed(&dir, &pins, || {
+        for pin in &pins {
+            let name = pin.file_name().context("a pin has a name")?;
+            fs::copy(pin, dir.join(name))?;
+        }
+        let flags = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+        run(&mut command(&dir, "npm", &flags))
+    })
+}
+
+fn install_node(root: &Path) -> Result<()> {
+    let version = capture(&mut command(root, "node", &["--version"]))?;
+    let major = version.trim().trim_start_matches('v').split('.').next().unwrap_or_default();
+    if major.parse::<u32>().is_ok_and(|major| major >= NODE_AT_LEAST) {
+        return Ok(());
+    }
+    println!("    Node.js {} is too old for the peers, installing {NODE_PACKAGE}", version.trim());
+    let dir = root.join("target/peers/node");
+    fs::create_dir_all(&dir)?;
+    let flags = ["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", "."];
+    run(command(&dir, "npm", &flags).arg(NODE_PACKAGE))
+}
+
+fn install_python(root: &Path) -> Result<()> {
+    let pins = [pin(root, "requirements.txt")];
+    let dir = root.join("target/peers/py");
+    when_changed(&dir, &pins, || {
+        run(&mut command(root, "python3", &["-m", "venv", "--clear", "target/peers/py"]))?;
+        let python = dir.join("bin/python");
+        let flags = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"];
+        run(command(root, python, &flags).arg(&pins[0]))
+    })
+}
+
+fn pin(root: &Path, name: &str) -> PathBuf {
+    root.join("tests/peers").join(name)
+}
+
+/// Does `work` unless it was done before with the same pins.
+fn when_changed(dir: &Path, pins: &[PathBuf], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mut digest = Sha256::new();
+    for pin in pins {
+        digest.update(fs::read(pin).with_context(|| format!("reading {}", pin.display()))?);
+    }
+    let wanted: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let stamp = dir.join(".tidegate-pins");
+    if fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == wanted) {
+        return Ok(());
+    }
+    fs::create_dir_all(dir)?;
+    work()?;
+    fs::write(&stamp, wanted)?;
+    Ok(())
+}
