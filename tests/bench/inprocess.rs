@@ -136,7 +136,7 @@ fn call(tool: &Arc<Tool>) -> Result<Call> {
     let operation = Operation::CallTool(ToolCall {
         tool: Arc::clone(tool),
         arguments: Json::parse(ARGUMENTS)?,
-        meta: None,
+        more: Vec::new(),
     });
     Ok(Call {
         id: CallId::new(Timestamp::from_millis(1), [7; 10]),
@@ -145,7 +145,9 @@ fn call(tool: &Arc<Tool>) -> Result<Call> {
         operation,
         trace: TraceContext::default(),
         deadline: Instant::now() + Duration::from_secs(3_600),
-        wants_progress: false,
+        meta: None,
+        given: None,
+        pause: Default::default(),
     })
 }
 

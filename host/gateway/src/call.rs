@@ -20,7 +20,9 @@ use std::{
 use tidegate_governance::{audit::Record, catalog::PublishedVmcp, policy::RequestContext};
 use tidegate_identity::Caller;
 use tidegate_model::{Answer, CallId, Json, Outcome, Stage, Timestamp, TraceContext};
-use tidegate_upstream::{Armed, connector::Progress};
+use tidegate_upstream::{Armed, Exchange};
+
+use tidegate_wire::client::within;
 
 use crate::{gateway::Gateway, plugin::Interception, revision::Revision};
 pub(crate) use stage::Timed;
@@ -70,15 +72,14 @@ pub(crate) async fn run(
     context: &Context,
     vmcp: &PublishedVmcp,
     request: ToolRequest,
-    progress: Progress,
+    exchange: Exchange,
 ) -> (CallId, Outcome) {
     let counting = gateway.metrics.begin();
     let mut record = gateway.open_record(context, &vmcp.vmcp.id, "tools/call");
-    let stages = stages(context, vmcp, request, progress, &mut record);
-    let outcome = match tokio::time::timeout_at(context.deadline.into(), stages).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(refusal::deadline()),
-    };
+    let pause = exchange.pause.clone();
+    let stages = stages(context, vmcp, request, exchange, &mut record);
+    let outcome = within(context.deadline, &pause, stages).await;
+    let outcome = outcome.unwrap_or_else(|| Err(refusal::deadline()));
     let id = record.id();
     let outcome = close(record, outcome).await;
     counting.end(&outcome);
@@ -89,7 +90,7 @@ async fn stages(
     context: &Context,
     vmcp: &PublishedVmcp,
     request: ToolRequest,
-    progress: Progress,
+    exchange: Exchange,
     record: &mut Record,
 ) -> Outcome {
     let mut timed = Timed::start();
@@ -97,7 +98,7 @@ async fn stages(
     record.tool(&tool.tool);
     timed.lap(record, Stage::Resolve);
 
-    let call = stage::customize(record.id(), context, vmcp, tool, request, progress.is_some())?;
+    let call = stage::customize(record.id(), context, vmcp, tool, request, &exchange)?;
     timed.lap(record, Stage::Customize);
 
     let permitted = stage::authorize(context, call, record)?;
@@ -117,7 +118,9 @@ async fn stages(
             return Ok(Answer::Result(result));
         }
     };
-    record.arguments(stage::arguments(&permitted));
+    if let Some(arguments) = stage::arguments(&permitted) {
+        record.arguments(arguments);
+    }
     timed.lap(record, Stage::PluginsBefore);
 
     let connector = context.revision.connector(permitted.get().operation.connector())?;
@@ -129,7 +132,7 @@ async fn stages(
 
     let armed =
         Armed::new(permitted, injection, receipt).map_err(refusal::internal)?.told(run.told());
-    let answer = connector.call(armed, progress).await;
+    let answer = connector.call(armed, exchange).await;
     let answer = answer.map_err(|error| refusal::connector(connector.id(), error))?;
     timed.lap(record, Stage::Connector);
 

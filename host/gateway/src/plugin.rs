@@ -106,7 +106,10 @@ impl Passage<'_> {
         record: &mut Record,
     ) -> Result<Interception, Refusal> {
         let context = &self.context;
-        let Operation::CallTool(call) = &permitted.get().operation;
+        // Hooks are for tools so far.
+        let Operation::CallTool(call) = &permitted.get().operation else {
+            return Ok(Interception::Unchanged);
+        };
         let mut changed: Option<Json> = None;
         for (bound, state) in self.chain.iter().zip(&mut self.states) {
             if !bound.interceptor.has_before() {

@@ -139,11 +139,13 @@ fn call(tool: &Arc<Tool>) -> Fallible<Call> {
         operation: Operation::CallTool(ToolCall {
             tool: Arc::clone(tool),
             arguments: Json::parse(r#"{"query":"someone","amount":9}"#)?,
-            meta: None,
+            more: Vec::new(),
         }),
+        meta: None,
+        given: None,
         trace: TraceContext::default(),
         deadline: Instant::now(),
-        wants_progress: false,
+        pause: Default::default(),
     })
 }
 

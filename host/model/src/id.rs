@@ -124,6 +124,8 @@ names! {
     UserId, "user", is_user, USER_RULE;
     /// A tool's original name, in the upstream's own words.
     ToolName, "tool name", is_tool, TOOL_RULE;
+    /// A prompt's original name, in the upstream's own words.
+    PromptName, "prompt name", is_tool, TOOL_RULE;
 }
 
 impl OrgId {

@@ -9,6 +9,7 @@ pub mod call;
 pub mod clock;
 pub mod id;
 pub mod json;
+pub mod offer;
 pub mod outcome;
 pub mod secret;
 pub mod stage;
@@ -16,12 +17,17 @@ pub mod tool;
 pub mod verdict;
 pub mod vmcp;
 
-pub use call::{Call, Operation, ToolCall, TraceContext};
+pub use call::{
+    Call, Completion, CompletionOf, Given, Operation, Pause, PromptCall, ResourceRef, TaskCall,
+    TaskMethod, ToolCall, TraceContext,
+};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use id::{
-    BadName, CallId, ConnectorId, KeyId, OrgId, PluginId, RevisionId, ToolName, UserId, VmcpId,
+    BadName, CallId, ConnectorId, KeyId, OrgId, PluginId, PromptName, RevisionId, ToolName, UserId,
+    VmcpId,
 };
 pub use json::Json;
+pub use offer::{Features, Offer, Prompt, Resource, ResourceTemplate};
 pub use outcome::{Answer, Outcome, Refusal, RefusalCode};
 pub use secret::Secret;
 pub use stage::{Stage, Timings};

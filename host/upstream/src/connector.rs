@@ -14,15 +14,20 @@ mod wasm;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
-use tidegate_model::{Answer, ConnectorId, Secret};
-use tidegate_wire::client::{Notification, PeerInfo, egress::Egress};
-use tokio::sync::{mpsc, watch};
+use tidegate_model::{Answer, ConnectorId, Json, Secret};
+use tidegate_wire::client::{Affinity, Exchange, PeerInfo, egress::Egress};
+use tokio::sync::{broadcast, watch};
 
 pub use error::{ConnectorError, OpenError};
-pub use list::{Dropped, ToolList};
+pub use list::{Dropped, Listed};
 pub use spec::{ConnectorSpec, EnvValue, Era, GuardSpec, HostedSpec, RemoteSpec, WasmSpec};
 
 use crate::{
@@ -31,9 +36,29 @@ use crate::{
     guard::Guarded,
 };
 
-/// Where notifications about a call go while it runs. Bounded; a notification that finds
-/// the channel full is dropped (progress is advisory, and an answer never waits on it).
-pub type Progress = Option<mpsc::Sender<Notification>>;
+/// Something that a connector tells of its own accord.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// A list has changed; which one.
+    Changed(List),
+    /// One resource has changed: `params` of `notifications/resources/updated`, with the
+    /// connector's own URI.
+    Resource(Json),
+    /// A task has changed its state: `params` of `notifications/tasks/status` or
+    /// `notifications/tasks`, with the connector's own task id.
+    Task(Json),
+}
+
+/// A list of a connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum List {
+    /// Its tools.
+    Tools,
+    /// Its prompts.
+    Prompts,
+    /// Its resources and templates.
+    Resources,
+}
 
 /// An upstream, whatever kind it is.
 pub trait Connector: Send + Sync + fmt::Debug {
@@ -43,18 +68,19 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// Its credential, from which a permitted call obtains its injection.
     fn credential(&self) -> &Credential;
 
-    /// All of its tools, every page of them, within caps on pages, tools and bytes.
-    fn list_tools<'a>(
-        &'a self,
-        proof: &'a Maintenance,
-    ) -> BoxFuture<'a, Result<ToolList, ConnectorError>>;
+    /// All that it offers, every page of every list, within caps on pages, entries and bytes.
+    fn list<'a>(&'a self, proof: &'a Maintenance) -> BoxFuture<'a, Result<Listed, ConnectorError>>;
 
-    /// Carries out one call. Dropping the future cancels it upstream; it is never repeated
-    /// once a byte of it may have left.
+    /// Carries out one call for the client that `exchange` leads to. Dropping the future
+    /// cancels it upstream; it is never repeated once a byte of it may have left.
+    ///
+    /// Where the server asks for input first: a modern server's `input_required` is the
+    /// answer if the exchange relays it, else its questions are asked over the exchange and
+    /// the call goes on; a legacy server's questions are asked over the exchange.
     fn call(
         &self,
         armed: Armed,
-        progress: Progress,
+        exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>>;
 
     /// How it is at this moment; looks at counters only.
@@ -63,6 +89,19 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// Ticks when its tools may have changed: the server said so, or a new session or
     /// process began.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// What the server tells of its own accord. A receiver that lags behind loses the oldest.
+    fn updates(&self) -> broadcast::Receiver<Update>;
+
+    /// The resources to be told of from now on, all of them, by original URI. Returns at
+    /// once; the server is asked in the background, and again after each new session.
+    fn follow(&self, wanted: BTreeSet<Box<str>>);
+
+    /// The client behind `affinity` is gone: its session at the server ends.
+    fn release(&self, affinity: Affinity);
+
+    /// The roots of the client behind `affinity` have changed.
+    fn roots_changed(&self, affinity: Affinity);
 
     /// Ends sessions and processes in good order. Calls under way fail.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -7,6 +7,7 @@
 mod breaker;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -15,16 +16,17 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tidegate_model::{Answer, ConnectorId};
+use tidegate_model::{Answer, ConnectorId, Pause};
+use tidegate_wire::client::{Affinity, Exchange, within};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
+    sync::{Semaphore, SemaphorePermit, broadcast, watch},
     time::{Instant, timeout_at},
 };
 
 use self::breaker::{Breaker, Passage};
 use crate::{
     armed::{Armed, Maintenance},
-    connector::{Connector, ConnectorError, GuardSpec, Health, HealthState, Progress, ToolList},
+    connector::{Connector, ConnectorError, GuardSpec, Health, HealthState, Listed, Update},
     credential::Credential,
 };
 
@@ -103,15 +105,14 @@ impl Guarded {
 
     async fn run<T>(
         &self,
-        deadline: Instant,
+        deadline: std::time::Instant,
+        pause: Pause,
         work: impl Future<Output = Result<T, ConnectorError>>,
     ) -> Result<T, ConnectorError> {
         let passage = self.breaker.pass(Instant::now())?;
-        let _turn = self.turn(deadline).await?;
-        let outcome = match timeout_at(deadline, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ConnectorError::Deadline),
-        };
+        let _turn = self.turn(Instant::from_std(deadline)).await?;
+        let outcome = within(deadline, &pause, work).await;
+        let outcome = outcome.unwrap_or(Err(ConnectorError::Deadline));
         self.note(passage, &outcome);
         outcome
     }
@@ -126,15 +127,12 @@ impl Connector for Guarded {
         self.inner.credential()
     }
 
-    fn list_tools<'a>(
-        &'a self,
-        proof: &'a Maintenance,
-    ) -> BoxFuture<'a, Result<ToolList, ConnectorError>> {
+    fn list<'a>(&'a self, proof: &'a Maintenance) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
         let deadline = Instant::from_std(proof.deadline());
         // System work takes no turn away from calls, and it is how a connector that nobody
         // calls comes back: it goes past an open breaker and closes it when all is well.
         async move {
-            let outcome = match timeout_at(deadline, self.inner.list_tools(proof)).await {
+            let outcome = match timeout_at(deadline, self.inner.list(proof)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(ConnectorError::Deadline),
             };
@@ -147,10 +145,10 @@ impl Connector for Guarded {
     fn call(
         &self,
         armed: Armed,
-        progress: Progress,
+        exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
-        let deadline = Instant::from_std(armed.call().deadline);
-        self.run(deadline, async move { self.inner.call(armed, progress).await }).boxed()
+        let (deadline, pause) = (armed.call().deadline, armed.call().pause.clone());
+        self.run(deadline, pause, async move { self.inner.call(armed, exchange).await }).boxed()
     }
 
     fn health(&self) -> Health {
@@ -170,6 +168,22 @@ impl Connector for Guarded {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes()
+    }
+
+    fn updates(&self) -> broadcast::Receiver<Update> {
+        self.inner.updates()
+    }
+
+    fn follow(&self, wanted: BTreeSet<Box<str>>) {
+        self.inner.follow(wanted);
+    }
+
+    fn release(&self, affinity: Affinity) {
+        self.inner.release(affinity);
+    }
+
+    fn roots_changed(&self, affinity: Affinity) {
+        self.inner.roots_changed(affinity);
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -11,10 +11,12 @@ mod guard;
 
 pub use armed::{ArmError, Armed, Duty, Maintenance};
 pub use connector::{
-    Connector, ConnectorError, ConnectorSpec, Health, OpenError, Parts, Progress, ToolList, open,
+    Connector, ConnectorError, ConnectorSpec, Health, List, Listed, OpenError, Parts, Update, open,
 };
 pub use credential::{Credential, CredentialError, Injection};
-pub use tidegate_wire::client::Notification;
+pub use tidegate_wire::client::{
+    Affinity, ClientCan, Event, Exchange, Notification, Profile, Question,
+};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -30,9 +30,15 @@ pub(crate) fn a_call(connector: &str, tool: &str, arguments: &str) -> Call {
         id: CallId::new(at, [0; 10]),
         org: OrgId::default_org(),
         vmcp: VmcpId::new("sales").unwrap(),
-        operation: Operation::CallTool(ToolCall { tool: Arc::new(tool), arguments, meta: None }),
+        operation: Operation::CallTool(ToolCall {
+            tool: Arc::new(tool),
+            arguments,
+            more: Vec::new(),
+        }),
+        meta: None,
+        given: None,
         trace: TraceContext::default(),
         deadline: Instant::now() + Duration::from_secs(30),
-        wants_progress: false,
+        pause: Default::default(),
     }
 }

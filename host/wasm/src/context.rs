@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use tidegate_model::{Call, Operation, UserId};
+use tidegate_model::{Call, UserId};
 
 /// What every hook of one call is told.
 #[derive(Debug, Clone)]
@@ -32,13 +32,12 @@ pub struct CallContext {
 impl CallContext {
     /// Describes `call`, made by `user` of `groups` with `client` (its name for itself).
     pub fn new(call: &Call, user: &UserId, groups: Arc<[String]>, client: Option<&str>) -> Self {
-        let Operation::CallTool(tool) = &call.operation;
         Self {
             id: call.id.to_string(),
             org: call.org.as_str().into(),
             vmcp: call.vmcp.as_str().into(),
-            connector: tool.tool.connector.as_str().into(),
-            tool: tool.tool.name.as_str().into(),
+            connector: call.operation.connector().as_str().into(),
+            tool: call.operation.target().into(),
             method: call.operation.method(),
             user: user.as_str().into(),
             groups,

@@ -84,11 +84,13 @@ fn call(tool: &str) -> Call {
         operation: Operation::CallTool(ToolCall {
             tool: Arc::new(tool),
             arguments: Json::empty_object(),
-            meta: None,
+            more: Vec::new(),
         }),
+        meta: None,
+        given: None,
         trace: TraceContext::default(),
         deadline: Instant::now() + Duration::from_secs(60),
-        wants_progress: true,
+        pause: Default::default(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! Knows nothing of permits, credentials' origins or catalogues: it sends what it is handed.
 
 pub mod egress;
+pub mod exchange;
 mod handshake;
 pub mod http;
 mod inbound;
@@ -15,5 +16,6 @@ mod outgoing;
 pub mod peer;
 pub mod stdio;
 
+pub use exchange::{Affinity, ClientCan, Event, Exchange, Profile, Question, within};
 pub use outgoing::{Member, Outgoing};
 pub use peer::{Notification, Peer, PeerError, PeerInfo};

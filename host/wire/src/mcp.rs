@@ -7,6 +7,7 @@
 pub mod code;
 pub mod envelope;
 pub mod header;
+pub mod level;
 pub mod method;
 pub mod peek;
 pub mod revision;
@@ -14,4 +15,5 @@ pub mod splice;
 pub mod tools;
 
 pub use envelope::{Id, Malformed, Message, OwnedId};
+pub use level::Level;
 pub use revision::{Era, Revision};

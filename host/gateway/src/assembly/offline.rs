@@ -80,9 +80,9 @@ async fn component_tools(
     for (id, connector) in opened {
         let file = dir.join("connectors").join(format!("{id}.toml"));
         let proof = Maintenance::new(Duty::Test, Instant::now() + LISTING);
-        let list = connector.list_tools(&proof).await;
+        let list = connector.list(&proof).await;
         let list = list.map_err(|error| vec![Problem::of(&file, error.to_string())])?;
-        let record = super::tools::record(list.tools.iter());
+        let record = super::tools::record(list.offer.tools.iter().map(|tool| &**tool));
         let classes = resources.connectors.get(&id).map(|config| &config.tools);
         let approved: Arc<[_]> = super::tools::approved(&id, &record, classes);
         tools.insert(id, approved);

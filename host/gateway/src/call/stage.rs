@@ -11,6 +11,8 @@ use tidegate_governance::{
 };
 use tidegate_model::{Call, CallId, Json, Operation, Refusal, Stage, ToolCall};
 
+use tidegate_upstream::Exchange;
+
 use super::{Context, ToolRequest, refusal};
 
 /// A stopwatch with laps.
@@ -56,7 +58,7 @@ pub(super) fn customize(
     vmcp: &PublishedVmcp,
     tool: &PublishedTool,
     request: ToolRequest,
-    wants_progress: bool,
+    exchange: &Exchange,
 ) -> Result<Call, Refusal> {
     tool.arguments.refuse_locked(&request.arguments).map_err(refusal::arguments)?;
     let arguments = tool.arguments.apply(&request.arguments).map_err(refusal::arguments)?;
@@ -68,11 +70,13 @@ pub(super) fn customize(
         operation: Operation::CallTool(ToolCall {
             tool: Arc::clone(&tool.tool),
             arguments,
-            meta: request.meta,
+            more: Vec::new(),
         }),
+        meta: request.meta,
+        given: None,
         trace: context.trace.clone(),
         deadline: context.deadline.min(context.revision.patience(&tool.tool.connector)),
-        wants_progress,
+        pause: exchange.pause.clone(),
     })
 }
 
@@ -103,13 +107,18 @@ pub(super) fn replace(
 ) -> Result<Call, Refusal> {
     let arguments = tool.arguments.apply(&arguments).map_err(refusal::arguments)?;
     tool.arguments.check(&arguments).map_err(refusal::arguments)?;
-    let Operation::CallTool(tool_call) = &mut call.operation;
-    tool_call.arguments = arguments;
+    if let Operation::CallTool(tool_call) = &mut call.operation {
+        tool_call.arguments = arguments;
+    }
     Ok(call)
 }
 
-/// The arguments that will be sent.
-pub(super) fn arguments(permitted: &Permitted<Call>) -> &Json {
-    let Operation::CallTool(call) = &permitted.get().operation;
-    &call.arguments
+/// The arguments that will be sent, where there are any.
+pub(super) fn arguments(permitted: &Permitted<Call>) -> Option<&Json> {
+    match &permitted.get().operation {
+        Operation::CallTool(call) => Some(&call.arguments),
+        Operation::GetPrompt(call) => call.arguments.as_ref(),
+        Operation::Complete(completion) => Some(&completion.argument),
+        Operation::ReadResource(_) | Operation::Task(_) => None,
+    }
 }

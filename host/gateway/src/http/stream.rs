@@ -9,7 +9,12 @@ use std::{convert::Infallible, future::Future, pin::Pin, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use tidegate_wire::{client::Notification, json::Raw, mcp::envelope, sse};
+use tidegate_wire::{
+    client::{Event, Notification},
+    json::Raw,
+    mcp::envelope,
+    sse,
+};
 use tokio::sync::mpsc;
 
 /// A call under way that ends in the JSON-RPC response to send.
@@ -21,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(15);
 /// What is still to come.
 struct Open {
     call: Answering,
-    notifications: Option<mpsc::Receiver<Notification>>,
+    notifications: Option<mpsc::Receiver<Event>>,
     token: Option<Box<str>>,
 }
 
@@ -35,8 +40,8 @@ enum State {
 /// the client's progress token as JSON text.
 pub(super) fn body(
     call: Answering,
-    first: Option<Notification>,
-    notifications: Option<mpsc::Receiver<Notification>>,
+    first: Option<Event>,
+    notifications: Option<mpsc::Receiver<Event>>,
     token: Option<Box<str>>,
 ) -> Body {
     let open = Open { call, notifications, token };
@@ -85,12 +90,12 @@ async fn next(state: State) -> Option<(Result<Bytes, Infallible>, State)> {
 }
 
 enum Step {
-    Note(Option<Notification>),
+    Note(Option<Event>),
     Answer(Vec<u8>),
     Quiet,
 }
 
-async fn receive(channel: &mut Option<mpsc::Receiver<Notification>>) -> Option<Notification> {
+async fn receive(channel: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
     match channel {
         Some(channel) => channel.recv().await,
         None => std::future::pending().await,
@@ -99,7 +104,12 @@ async fn receive(channel: &mut Option<mpsc::Receiver<Notification>>) -> Option<N
 
 /// The event for a notification, with the client's own progress token; `None` for one that
 /// cannot be told to this client.
-fn event_of(note: &Notification, token: Option<&str>) -> Option<Vec<u8>> {
+fn event_of(event: &Event, token: Option<&str>) -> Option<Vec<u8>> {
+    let Event::Notification(note) = event else { return None };
+    notification(note, token)
+}
+
+fn notification(note: &Notification, token: Option<&str>) -> Option<Vec<u8>> {
     use tidegate_wire::mcp::{method::Method, peek::key, splice};
     let params = Raw::from_checked(note.params.as_str());
     let mut message = Vec::with_capacity(note.params.len() + 128);
@@ -114,7 +124,7 @@ fn event_of(note: &Notification, token: Option<&str>) -> Option<Vec<u8>> {
     } else {
         envelope::notification(&mut message, &note.method, Some(params));
     }
-    Some(event(&message))
+    Some(self::event(&message))
 }
 
 fn event(message: &[u8]) -> Vec<u8> {

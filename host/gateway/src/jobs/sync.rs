@@ -13,7 +13,7 @@ use tidegate_model::OrgId;
 use tidegate_upstream::{
     Maintenance,
     armed::Duty,
-    connector::{Connector, ToolList},
+    connector::{Connector, Listed},
 };
 use tokio::sync::oneshot;
 
@@ -40,7 +40,7 @@ pub(crate) async fn run(
     loop {
         changes.borrow_and_update();
         let proof = Maintenance::new(Duty::Sync, Instant::now() + LISTING);
-        let wait = match connector.list_tools(&proof).await {
+        let wait = match connector.list(&proof).await {
             Ok(list) => {
                 pause = FIRST_PAUSE;
                 take(&control, &*connector, list).await;
@@ -67,16 +67,16 @@ pub(crate) async fn run(
 }
 
 /// Takes a list over, if it differs from the record.
-async fn take(control: &Arc<Control>, connector: &dyn Connector, list: ToolList) {
+async fn take(control: &Arc<Control>, connector: &dyn Connector, list: Listed) {
     for dropped in &list.dropped {
         let name = dropped.name.as_deref().unwrap_or("(without a name)");
         tracing::warn!(connector = %connector.id(), tool = name, reason = dropped.reason, "a tool is left out");
     }
-    let record = tools::record(list.tools.iter());
+    let record = tools::record(list.offer.tools.iter().map(|tool| &**tool));
     let records = &control.gateway.assembly.records;
     match records.keep_tools(&OrgId::default_org(), connector.id(), &record).await {
         Ok(true) => {
-            tracing::info!(connector = %connector.id(), tools = list.tools.len(), "the connector's tools have changed");
+            tracing::info!(connector = %connector.id(), tools = list.offer.tools.len(), "the connector's tools have changed");
             control.request_refresh();
         }
         Ok(false) => {}

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use tidegate_identity::Caller;
 use tidegate_model::{
     Answer, Call, CallId, Clock, Json, Operation, OrgId, Refusal, RefusalCode, RevisionId, Stage,
-    Tool, VmcpId,
+    TaskMethod, Tool, VmcpId,
 };
 use tidegate_store::{
     log::{Log, LogError},
@@ -255,8 +255,12 @@ impl Record {
     /// survives the process, so the intent is written and not waited for.
     pub async fn intent(&mut self, permitted: &Permitted<Call>) -> Result<Receipt, AuditError> {
         let call = permitted.get();
-        let Operation::CallTool(tool_call) = &call.operation;
-        if tool_call.tool.class.read_only {
+        let changes_nothing = match &call.operation {
+            Operation::CallTool(tool_call) => tool_call.tool.class.read_only,
+            Operation::Task(task) => task.tool.class.read_only || task.method == TaskMethod::Get,
+            Operation::GetPrompt(_) | Operation::ReadResource(_) | Operation::Complete(_) => true,
+        };
+        if changes_nothing {
             return Ok(Receipt::new(call.id, None));
         }
         let mut row = self.row.clone();

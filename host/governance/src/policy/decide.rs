@@ -111,7 +111,10 @@ impl Policies {
         call: Call,
         context: &RequestContext<'_>,
     ) -> Decision<Call> {
-        let CallOperation::CallTool(tool_call) = &call.operation;
+        // What is no tool is not known to policies yet.
+        let CallOperation::CallTool(tool_call) = &call.operation else {
+            return Err(self.unknown(call));
+        };
         let index = self.world.callable(&tool_call.tool);
         let vmcp = self.reachable(caller, &call.org, &call.vmcp);
         let (Some(index), Some(vmcp)) = (index, vmcp) else { return Err(self.unknown(call)) };

@@ -6,7 +6,10 @@
 
 mod process;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tidegate_model::{Answer, Call, ConnectorId, Operation, Secret};
@@ -17,11 +20,11 @@ use tidegate_wire::{
     },
     mcp::method::Method,
 };
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::{
-    Connector, ConnectorError, EnvValue, Health, HostedSpec, OpenError, Parts, Progress, ToolList,
-    list,
+    Affinity, Connector, ConnectorError, EnvValue, Exchange, Health, HostedSpec, Listed, OpenError,
+    Parts, Update, list,
 };
 use crate::{
     armed::{Armed, Maintenance},
@@ -35,6 +38,7 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 
 #[derive(Debug)]
 pub(super) struct Hosted {
+    updates: broadcast::Sender<Update>,
     id: ConnectorId,
     credential: Credential,
     process: Arc<Process>,
@@ -67,11 +71,18 @@ impl Hosted {
             answer_limit: spec.answer_limit,
         };
         let credential = Credential::none(id.clone());
-        Ok(Self { id, credential, process: Arc::new(Process::new(command, settings)) })
+        Ok(Self {
+            updates: broadcast::Sender::new(64),
+            id,
+            credential,
+            process: Arc::new(Process::new(command, settings)),
+        })
     }
 
-    async fn send(&self, call: &Call, progress: Progress) -> Result<Answer, ConnectorError> {
-        let Operation::CallTool(tool_call) = &call.operation;
+    async fn send(&self, call: &Call, exchange: Exchange) -> Result<Answer, ConnectorError> {
+        let Operation::CallTool(tool_call) = &call.operation else {
+            return Err(ConnectorError::Closed);
+        };
         let name = tool_call.tool.name.as_str();
         let outgoing = Outgoing {
             method: Method::CallTool.name(),
@@ -79,10 +90,11 @@ impl Hosted {
                 ("name", Member::Text(name)),
                 ("arguments", Member::Json(&tool_call.arguments)),
             ],
-            meta: tool_call.meta.as_ref(),
+            meta: call.meta.as_ref(),
             name: Some(name),
             trace: Some(&call.trace),
-            progress: progress.as_ref(),
+            exchange: Some(&exchange),
+            given: call.given.as_ref(),
             ..Outgoing::default()
         };
         Ok(self.process.running().await?.request(&outgoing).await?)
@@ -98,10 +110,10 @@ impl Connector for Hosted {
         &self.credential
     }
 
-    fn list_tools<'a>(
+    fn list<'a>(
         &'a self,
         _proof: &'a Maintenance,
-    ) -> BoxFuture<'a, Result<ToolList, ConnectorError>> {
+    ) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
         async move {
             let peer = Peer::Stdio(self.process.running().await?);
             list::read(&peer, &self.id, &[]).await
@@ -112,10 +124,10 @@ impl Connector for Hosted {
     fn call(
         &self,
         armed: Armed,
-        progress: Progress,
+        exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
         let (call, _none, _) = armed.into_parts();
-        async move { self.send(&call, progress).await }.boxed()
+        async move { self.send(&call, exchange).await }.boxed()
     }
 
     fn health(&self) -> Health {
@@ -125,6 +137,16 @@ impl Connector for Hosted {
     fn changes(&self) -> watch::Receiver<u64> {
         self.process.changes()
     }
+
+    fn updates(&self) -> broadcast::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+
+    fn release(&self, _affinity: Affinity) {}
+
+    fn roots_changed(&self, _affinity: Affinity) {}
 
     fn close(&self) -> BoxFuture<'_, ()> {
         self.process.close().boxed()

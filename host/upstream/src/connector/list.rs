@@ -1,7 +1,9 @@
 //! Reading the whole list of tools, page by page, within caps.
 
 use http::{HeaderName, HeaderValue};
-use tidegate_model::{Answer, ConnectorId, Tool};
+use std::sync::Arc;
+
+use tidegate_model::{Answer, ConnectorId, Offer};
 use tidegate_wire::{
     client::{Member, Outgoing, Peer, PeerError, peer::Fault},
     json::Raw,
@@ -10,11 +12,11 @@ use tidegate_wire::{
 
 use super::ConnectorError;
 
-/// A connector's tools.
+/// What a connector offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ToolList {
-    /// The good ones, in the order of the upstream.
-    pub tools: Vec<Tool>,
+pub struct Listed {
+    /// What can be used, in the order of the upstream.
+    pub offer: Offer,
     /// Entries that were left out, each with its reason.
     pub dropped: Vec<Dropped>,
 }
@@ -42,7 +44,7 @@ pub(super) async fn read(
     peer: &Peer,
     connector: &ConnectorId,
     headers: &[(HeaderName, HeaderValue)],
-) -> Result<ToolList, ConnectorError> {
+) -> Result<Listed, ConnectorError> {
     let mut listing = Listing::new(connector.clone());
     let mut cursor: Option<String> = None;
     let mut bytes = 0;
@@ -55,7 +57,7 @@ pub(super) async fn read(
             Answer::Error(error) => match ErrorObject::read(Raw::from(&error)) {
                 // A server without tools need not know the method.
                 Some(error) if error.code == code::METHOD_NOT_FOUND && cursor.is_none() => {
-                    return Ok(ToolList::default());
+                    return Ok(Listed::default());
                 }
                 error => {
                     let message = error.map(|error| error.message.into_owned()).unwrap_or_default();
@@ -72,7 +74,7 @@ pub(super) async fn read(
             return Err(ConnectorError::TooManyTools("more than 10,000 tools"));
         }
         match next {
-            None => return Ok(ToolList::from(listing)),
+            None => return Ok(Listed::from(listing)),
             Some(next) if cursor.as_ref() == Some(&next) => {
                 return Err(bad_list("the cursor does not move on".to_owned()));
             }
@@ -82,14 +84,17 @@ pub(super) async fn read(
     Err(ConnectorError::TooManyTools("more than 1,000 pages"))
 }
 
-impl From<Listing> for ToolList {
+impl From<Listing> for Listed {
     fn from(listing: Listing) -> Self {
         let dropped = |skipped: tidegate_wire::mcp::tools::SkippedTool| Dropped {
             name: skipped.name,
             reason: skipped.reason.to_string(),
         };
         Self {
-            tools: listing.tools.into_iter().map(|listed| listed.tool).collect(),
+            offer: Offer {
+                tools: listing.tools.into_iter().map(|listed| Arc::new(listed.tool)).collect(),
+                ..Offer::default()
+            },
             dropped: listing.skipped.into_iter().map(dropped).collect(),
         }
     }

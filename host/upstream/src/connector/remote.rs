@@ -5,7 +5,7 @@
 
 mod listener;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue};
@@ -19,10 +19,11 @@ use tidegate_wire::{
     json::Raw,
     mcp::{header::HeaderParams, method::Method},
 };
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::{
-    Connector, ConnectorError, Health, OpenError, Parts, Progress, RemoteSpec, ToolList, list,
+    Affinity, Connector, ConnectorError, Exchange, Health, Listed, OpenError, Parts, RemoteSpec,
+    Update, list,
 };
 use crate::{
     armed::{Armed, Maintenance},
@@ -31,6 +32,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Remote {
+    updates: broadcast::Sender<Update>,
     id: ConnectorId,
     credential: Credential,
     http: Arc<HttpPeer>,
@@ -66,6 +68,7 @@ impl Remote {
         };
         let http = Arc::new(HttpPeer::new(destination, settings));
         Ok(Self {
+            updates: broadcast::Sender::new(64),
             id,
             credential,
             peer: Peer::Http(Arc::clone(&http)),
@@ -84,9 +87,11 @@ impl Remote {
         &self,
         call: &Call,
         injection: &Injection,
-        progress: Progress,
+        exchange: Exchange,
     ) -> Result<Answer, ConnectorError> {
-        let Operation::CallTool(tool_call) = &call.operation;
+        let Operation::CallTool(tool_call) = &call.operation else {
+            return Err(ConnectorError::Closed);
+        };
         let name = tool_call.tool.name.as_str();
         let arguments = &tool_call.arguments;
         let mut headers = self.headers(injection)?;
@@ -97,11 +102,12 @@ impl Remote {
         let outgoing = Outgoing {
             method: Method::CallTool.name(),
             params: &[("name", Member::Text(name)), ("arguments", Member::Json(arguments))],
-            meta: tool_call.meta.as_ref(),
+            meta: call.meta.as_ref(),
             name: Some(name),
             headers: &headers,
             trace: Some(&call.trace),
-            progress: progress.as_ref(),
+            exchange: Some(&exchange),
+            given: call.given.as_ref(),
         };
         Ok(self.http.request(&outgoing).await?)
     }
@@ -116,10 +122,7 @@ impl Connector for Remote {
         &self.credential
     }
 
-    fn list_tools<'a>(
-        &'a self,
-        proof: &'a Maintenance,
-    ) -> BoxFuture<'a, Result<ToolList, ConnectorError>> {
+    fn list<'a>(&'a self, proof: &'a Maintenance) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
         async move {
             let headers = self.headers(&self.credential.maintain(proof))?;
             let list = list::read(&self.peer, &self.id, &headers).await?;
@@ -132,10 +135,10 @@ impl Connector for Remote {
     fn call(
         &self,
         armed: Armed,
-        progress: Progress,
+        exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
         let (call, injection, _) = armed.into_parts();
-        async move { self.send(&call, &injection, progress).await }.boxed()
+        async move { self.send(&call, &injection, exchange).await }.boxed()
     }
 
     fn health(&self) -> Health {
@@ -145,6 +148,16 @@ impl Connector for Remote {
     fn changes(&self) -> watch::Receiver<u64> {
         self.http.changes()
     }
+
+    fn updates(&self) -> broadcast::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+
+    fn release(&self, _affinity: Affinity) {}
+
+    fn roots_changed(&self, _affinity: Affinity) {}
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {

@@ -41,7 +41,7 @@ async fn call_within(
     arguments: &str,
     within: Duration,
 ) -> Result<Answer, ConnectorError> {
-    connector.call(armed(connector, tool, arguments, within), None).await
+    connector.call(armed(connector, tool, arguments, within), Exchange::default()).await
 }
 
 fn armed(connector: &Arc<dyn Connector>, tool: &str, arguments: &str, within: Duration) -> Armed {
@@ -59,12 +59,12 @@ fn value(answer: &Answer) -> Value {
 async fn all_pages_are_listed_and_bad_entries_left_out() {
     for kind in KINDS {
         let stand = Stand::open(kind).await;
-        let list = stand.connector.list_tools(&proof()).await.unwrap();
-        let names: Vec<_> = list.tools.iter().map(|tool| tool.name.as_str()).collect();
+        let list = stand.connector.list(&proof()).await.unwrap();
+        let names: Vec<_> = list.offer.tools.iter().map(|tool| tool.name.as_str()).collect();
         assert_eq!(names, ["echo", "progress", "hang", "die"], "{kind:?}");
         let dropped: Vec<_> = list.dropped.iter().map(|entry| entry.name.as_deref()).collect();
         assert_eq!(dropped, [Some("bad"), Some("echo")], "{kind:?}");
-        assert!(list.tools[0].class.read_only && !list.tools[1].class.read_only);
+        assert!(list.offer.tools[0].class.read_only && !list.tools[1].class.read_only);
         let health = stand.connector.health();
         assert_eq!(health.state, HealthState::Up, "{kind:?}");
         assert!(health.info.is_some(), "{kind:?}");
@@ -92,9 +92,10 @@ async fn progress_arrives_before_the_answer() {
         let stand = Stand::open(kind).await;
         let (tx, mut rx) = mpsc::channel(8);
         let armed = armed(&stand.connector, "progress", "{}", Duration::from_secs(20));
-        stand.connector.call(armed, Some(tx)).await.unwrap();
+        let exchange = Exchange { progress: true, events: Some(tx), ..Exchange::default() };
+        stand.connector.call(armed, exchange).await.unwrap();
         let mut seen = Vec::new();
-        while let Some(note) = rx.recv().await {
+        while let Some(Event::Notification(note)) = rx.recv().await {
             assert_eq!(note.method, "notifications/progress");
             seen.push(note.params.read::<Value>().unwrap()["progress"].as_u64().unwrap());
         }
@@ -185,13 +186,13 @@ async fn questions_are_refused_and_the_call_goes_on() {
 async fn a_changed_list_ticks() {
     for kind in KINDS {
         let stand = Stand::open(kind).await;
-        let before = stand.connector.list_tools(&proof()).await.unwrap();
+        let before = stand.connector.list(&proof()).await.unwrap();
         let mut changes = stand.connector.changes();
         changes.borrow_and_update();
         call(&stand.connector, "grow", "{}").await.unwrap();
         changes.changed().await.unwrap();
-        let after = stand.connector.list_tools(&proof()).await.unwrap();
-        assert_eq!(after.tools.len(), before.tools.len() + 1, "{kind:?}");
+        let after = stand.connector.list(&proof()).await.unwrap();
+        assert_eq!(after.offer.tools.len(), before.offer.tools.len() + 1, "{kind:?}");
     }
 }
 

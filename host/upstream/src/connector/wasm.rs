@@ -4,7 +4,7 @@
 //! list changes only with the component or its configuration. What the component says went
 //! wrong becomes the answer a server would have given; what it does wrong is an error.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tidegate_model::{Answer, Call, ConnectorId, Json, Operation, UserId};
@@ -14,9 +14,9 @@ use tidegate_wire::{
     json::write_string,
     mcp::{code, method::Method, tools::Listing},
 };
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
-use super::{Connector, ConnectorError, Health, Progress, ToolList, WasmSpec};
+use super::{Affinity, Connector, ConnectorError, Exchange, Health, Listed, Update, WasmSpec};
 use crate::{
     armed::{Armed, Maintenance},
     credential::Credential,
@@ -24,6 +24,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Wasm {
+    updates: broadcast::Sender<Update>,
     id: ConnectorId,
     credential: Credential,
     guest: Arc<GuestConnector>,
@@ -33,21 +34,29 @@ pub(super) struct Wasm {
 impl Wasm {
     pub(super) fn open(id: ConnectorId, spec: &WasmSpec) -> Self {
         let credential = Credential::none(id.clone());
-        Self { id, credential, guest: Arc::clone(&spec.guest), changes: watch::Sender::new(0) }
+        Self {
+            updates: broadcast::Sender::new(64),
+            id,
+            credential,
+            guest: Arc::clone(&spec.guest),
+            changes: watch::Sender::new(0),
+        }
     }
 
     async fn run(
         &self,
         call: Call,
         told: Option<CallContext>,
-        progress: Progress,
+        exchange: Exchange,
     ) -> Result<Answer, ConnectorError> {
-        let Operation::CallTool(tool_call) = &call.operation;
+        let Operation::CallTool(tool_call) = &call.operation else {
+            return Err(ConnectorError::Closed);
+        };
         let context = match told {
             Some(context) => context,
             None => nobody(&call)?,
         };
-        let sink = progress.map(sink);
+        let sink = exchange.progress.then(|| sink(exchange));
         match self.guest.call(&context, &tool_call.arguments, sink).await {
             Ok(result) => Ok(Answer::Result(result)),
             Err(CallError::UnknownTool) => Ok(unknown_tool(tool_call.tool.name.as_str())),
@@ -70,10 +79,10 @@ impl Connector for Wasm {
         &self.credential
     }
 
-    fn list_tools<'a>(
+    fn list<'a>(
         &'a self,
         _proof: &'a Maintenance,
-    ) -> BoxFuture<'a, Result<ToolList, ConnectorError>> {
+    ) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
         async move {
             let tools = self.guest.list_tools().await?;
             let mut page = br#"{"tools":["#.to_vec();
@@ -97,10 +106,10 @@ impl Connector for Wasm {
     fn call(
         &self,
         armed: Armed,
-        progress: Progress,
+        exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
         let (call, _none, told) = armed.into_parts();
-        self.run(call, told, progress).boxed()
+        self.run(call, told, exchange).boxed()
     }
 
     fn health(&self) -> Health {
@@ -110,6 +119,16 @@ impl Connector for Wasm {
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+
+    fn updates(&self) -> broadcast::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+
+    fn release(&self, _affinity: Affinity) {}
+
+    fn roots_changed(&self, _affinity: Affinity) {}
 
     fn close(&self) -> BoxFuture<'_, ()> {
         futures_util::future::ready(()).boxed()
@@ -125,7 +144,7 @@ fn nobody(call: &Call) -> Result<CallContext, ConnectorError> {
 
 /// Turns reports into `notifications/progress`. The token is a place holder: whoever passes
 /// the notification on puts the client's in.
-fn sink(progress: tokio::sync::mpsc::Sender<Notification>) -> ProgressSink {
+fn sink(exchange: Exchange) -> ProgressSink {
     Arc::new(move |report| {
         let mut params =
             format!(r#"{{"progressToken":0,"progress":{}"#, report.progress).into_bytes();
@@ -139,8 +158,7 @@ fn sink(progress: tokio::sync::mpsc::Sender<Notification>) -> ProgressSink {
         params.push(b'}');
         let params = Json::from_checked(params.into());
         let method = Method::Progress.name().to_owned();
-        // A full channel drops the report: progress is advisory.
-        drop(progress.try_send(Notification { method, params }));
+        exchange.tell(Notification { method, params });
     })
 }
 

@@ -63,17 +63,17 @@ impl Connector for Scripted {
         &self.credential
     }
 
-    fn list_tools<'a>(
+    fn list<'a>(
         &'a self,
         _proof: &'a Maintenance,
-    ) -> BoxFuture<'a, Result<ToolList, ConnectorError>> {
-        async move { self.act().await.map(|()| ToolList::default()) }.boxed()
+    ) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
+        async move { self.act().await.map(|()| Listed::default()) }.boxed()
     }
 
     fn call(
         &self,
         _armed: Armed,
-        _progress: Progress,
+        _exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
         async move { self.act().await.map(|()| Answer::Result(Json::empty_object())) }.boxed()
     }
@@ -85,6 +85,16 @@ impl Connector for Scripted {
     fn changes(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
     }
+
+    fn updates(&self) -> broadcast::Receiver<Update> {
+        broadcast::Sender::new(1).subscribe()
+    }
+
+    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+
+    fn release(&self, _affinity: Affinity) {}
+
+    fn roots_changed(&self, _affinity: Affinity) {}
 
     fn close(&self) -> BoxFuture<'_, ()> {
         futures_util::future::ready(()).boxed()
@@ -139,7 +149,9 @@ impl Stand {
         let mut call = a_call("crm", "echo", "{}");
         call.deadline = (Instant::now() + within).into_std();
         let injection = guarded.credential().inject(&call).unwrap();
-        tokio::spawn(async move { guarded.call(Armed::for_test(call, injection), None).await })
+        tokio::spawn(async move {
+            guarded.call(Armed::for_test(call, injection), Exchange::default()).await
+        })
     }
 
     async fn code(&self) -> Option<RefusalCode> {
@@ -269,10 +281,10 @@ async fn system_work_passes_an_open_breaker_and_closes_it() {
     }
     stand.does(Does::Answer);
     let within = |time| Maintenance::new(Duty::Sync, (Instant::now() + time).into_std());
-    stand.guarded.list_tools(&within(Duration::from_secs(5))).await.unwrap();
+    stand.guarded.list(&within(Duration::from_secs(5))).await.unwrap();
     assert_eq!(stand.code().await, None);
 
     stand.does(Does::Hang);
-    let late = stand.guarded.list_tools(&within(Duration::from_millis(20))).await;
+    let late = stand.guarded.list(&within(Duration::from_millis(20))).await;
     assert!(matches!(late, Err(ConnectorError::Deadline)));
 }

@@ -43,7 +43,8 @@ const fn plain(method: &'static str) -> Outgoing<'static> {
         name: None,
         headers: &[],
         trace: None,
-        progress: None,
+        exchange: None,
+        given: None,
     }
 }
 

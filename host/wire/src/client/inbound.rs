@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidegate_model::{Answer, Json};
 
 use super::{
-    Notification,
+    Exchange, Notification,
     peer::{Fault, PeerError},
 };
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// The extension whose results may say that a task goes on (SEP-2663).
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 /// One message from a server.
 #[derive(Debug)]
 pub(super) enum Inbound {
@@ -26,8 +29,19 @@ pub(super) enum Inbound {
     Answer(Option<u64>, Answer),
     /// A notification.
     Notification(Notification),
-    /// A question to the client.
-    Question(OwnedId, String),
+    /// A request to the client.
+    Question(Asked),
+}
+
+/// A request of a server to the client.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The server's id for it.
+    pub(super) id: OwnedId,
+    /// The method.
+    pub(super) method: String,
+    /// Its parameters; `{}` where there are none.
+    pub(super) params: Json,
 }
 
 /// Checks `bytes` strictly and sorts the message. `limit` is the size of one message.
@@ -57,14 +71,21 @@ pub(super) fn sort(json: &Json) -> Result<Inbound, Fault> {
             let params = note.params.map_or_else(Json::empty_object, |raw| raw.within(json));
             Inbound::Notification(Notification { method: note.method.into_owned(), params })
         }
-        Message::Request(request) => {
-            Inbound::Question(request.id.into_owned(), request.method.into_owned())
-        }
+        Message::Request(request) => Inbound::Question(Asked {
+            id: request.id.into_owned(),
+            method: request.method.into_owned(),
+            params: request.params.map_or_else(Json::empty_object, |raw| raw.within(json)),
+        }),
     })
 }
 
 /// Whether an answer is one that the revision allows: an object, and of a known type.
-pub(super) fn judge(answer: &Answer, revision: Revision) -> Result<(), Fault> {
+/// `input_required` needs a client that can be asked, `task` one that declared the extension.
+pub(super) fn judge(
+    answer: &Answer,
+    revision: Revision,
+    exchange: Option<&Exchange>,
+) -> Result<(), Fault> {
     let Answer::Result(result) = answer else { return Ok(()) };
     let raw = Raw::from(result);
     if raw.kind() != Kind::Object {
@@ -76,8 +97,12 @@ pub(super) fn judge(answer: &Answer, revision: Revision) -> Result<(), Fault> {
     match ResultPeek::read(raw) {
         Ok(peek) => match peek.result_type {
             ResultType::Complete => Ok(()),
-            // No capability was declared that would entitle the server to ask.
+            // Only a client can be asked; the gateway's own requests have none.
+            ResultType::InputRequired if exchange.is_some() => Ok(()),
             ResultType::InputRequired => Err(Fault::ResultType("input_required".to_owned())),
+            ResultType::Other(word) if word == "task" && exchange.is_some_and(takes_tasks) => {
+                Ok(())
+            }
             ResultType::Other(word) => {
                 Err(Fault::ResultType(word.chars().take(80).collect::<String>()))
             }
@@ -86,17 +111,33 @@ pub(super) fn judge(answer: &Answer, revision: Revision) -> Result<(), Fault> {
     }
 }
 
-/// The reply to a question of a server: `ping` is answered, all else is refused for now.
-pub(super) fn reply(question: &OwnedId, method: &str) -> Vec<u8> {
-    let mut out = Vec::new();
+/// The answer to a request of a server that concerns no client: `ping` is answered, all else
+/// is refused.
+pub(super) fn own_answer(method: &str) -> Answer {
     if method == Method::Ping.name() {
-        envelope::result(&mut out, question.borrow(), &Json::empty_object());
-    } else {
-        let message = "not supported by this gateway yet";
-        let id = Some(question.borrow());
-        envelope::error(&mut out, id, code::METHOD_NOT_FOUND, message, None);
+        return Answer::Result(Json::empty_object());
+    }
+    let text = format!(
+        r#"{{"code":{},"message":"there is no client here that could answer"}}"#,
+        code::METHOD_NOT_FOUND
+    );
+    Answer::Error(Json::from_checked(text.into()))
+}
+
+/// The response that carries an answer back to the server.
+pub(super) fn response(asked: &OwnedId, answer: &Answer) -> Vec<u8> {
+    let mut out = Vec::with_capacity(answer.json().len() + 64);
+    match answer {
+        Answer::Result(result) => envelope::result(&mut out, asked.borrow(), result),
+        Answer::Error(error) => {
+            envelope::error_raw(&mut out, asked.borrow(), Raw::from_checked(error.as_str()));
+        }
     }
     out
+}
+
+fn takes_tasks(exchange: &Exchange) -> bool {
+    exchange.can.extensions.iter().any(|(name, _)| &**name == TASKS)
 }
 
 /// Whether the notification says that a list has changed.

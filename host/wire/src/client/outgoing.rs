@@ -4,10 +4,9 @@
 //! only members that belong to this hop are added or dropped.
 
 use http::{HeaderName, HeaderValue};
-use tidegate_model::{Json, TraceContext};
-use tokio::sync::mpsc;
+use tidegate_model::{Given, Json, TraceContext};
 
-use super::Notification;
+use super::{Exchange, Profile};
 use crate::{
     json::{Raw, write_string},
     mcp::{
@@ -41,9 +40,10 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(HeaderName, HeaderValue)],
     /// Trace context to carry on.
     pub trace: Option<&'a TraceContext>,
-    /// Where notifications that belong to this request go. A notification that finds the
-    /// channel full is dropped: progress is advisory, and an answer never waits on it.
-    pub progress: Option<&'a mpsc::Sender<Notification>>,
+    /// The client behind it; without one the request is the gateway's own.
+    pub exchange: Option<&'a Exchange>,
+    /// What the client gives to an earlier `input_required` (modern).
+    pub given: Option<&'a Given>,
 }
 
 /// What the gateway says of itself in every modern request and in `initialize`.
@@ -74,6 +74,16 @@ impl Outgoing<'_> {
                 Member::Json(json) => out.extend_from_slice(json.bytes()),
             }
         }
+        if let Some(given) = self.given {
+            if let Some(responses) = &given.responses {
+                key(&mut out, "inputResponses");
+                out.extend_from_slice(responses.bytes());
+            }
+            if let Some(state) = &given.state {
+                key(&mut out, "requestState");
+                write_string(&mut out, state);
+            }
+        }
         let before = out.len();
         key(&mut out, "_meta");
         out.push(b'{');
@@ -88,6 +98,21 @@ impl Outgoing<'_> {
         out
     }
 
+    /// The `ClientCapabilities` of a modern request: the client's own as far as they may be
+    /// carried, or all that the gateway can carry where it asks for itself.
+    fn capabilities(&self) -> String {
+        let mut out = String::from("{");
+        match self.exchange {
+            None => Profile::ALL.write(&mut out, false),
+            Some(exchange) => {
+                exchange.can.profile.write(&mut out, false);
+                write_extensions(&mut out, &exchange.can.extensions);
+            }
+        }
+        out.push('}');
+        out
+    }
+
     fn write_meta(&self, out: &mut Vec<u8>, id: u64, revision: Revision) {
         if revision.era() == Era::Modern {
             key(out, meta::PROTOCOL_VERSION);
@@ -95,9 +120,13 @@ impl Outgoing<'_> {
             key(out, meta::CLIENT_INFO);
             out.extend_from_slice(CLIENT_INFO.as_bytes());
             key(out, meta::CLIENT_CAPABILITIES);
-            out.extend_from_slice(b"{}");
+            out.extend_from_slice(self.capabilities().as_bytes());
+            if let Some(level) = self.exchange.and_then(|exchange| exchange.level) {
+                key(out, meta::LOG_LEVEL);
+                write_string(out, level.name());
+            }
         }
-        if self.progress.is_some() {
+        if self.exchange.is_some_and(|exchange| exchange.progress) {
             key(out, meta::PROGRESS_TOKEN);
             write_number(out, id);
         }
@@ -129,6 +158,26 @@ fn key(out: &mut Vec<u8>, name: &str) {
     out.push(b':');
 }
 
+/// Writes an `extensions` member of a capability object, where there are any.
+fn write_extensions(out: &mut String, extensions: &[(Box<str>, Json)]) {
+    if extensions.is_empty() {
+        return;
+    }
+    let mut text = Vec::new();
+    for (name, settings) in extensions {
+        text.push(if text.is_empty() { b'{' } else { b',' });
+        write_string(&mut text, name);
+        text.push(b':');
+        text.extend_from_slice(settings.bytes());
+    }
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push_str("\"extensions\":");
+    out.push_str(&String::from_utf8_lossy(&text));
+    out.push('}');
+}
+
 fn write_number(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0_u8; 20];
     let mut left = number;
@@ -147,6 +196,7 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{client::ClientCan, mcp::Level};
 
     fn written(outgoing: &Outgoing<'_>, id: u64, revision: Revision) -> String {
         let text = String::from_utf8(outgoing.write(id, revision)).unwrap();
@@ -160,7 +210,7 @@ mod tests {
         let params = [("name", Member::Text("e\"cho")), ("arguments", Member::Json(&arguments))];
         let meta = Json::parse(r#"{"progressToken":"client","x":1,"traceparent":"no"}"#).unwrap();
         let trace = TraceContext { traceparent: Some("00-1".into()), ..Default::default() };
-        let (progress, _rx) = mpsc::channel(1);
+        let asks = Exchange { progress: true, ..Exchange::default() };
         for (outgoing, expected) in [
             (
                 Outgoing { method: "tools/list", ..Default::default() },
@@ -175,13 +225,44 @@ mod tests {
                     method: "tools/call",
                     meta: Some(&meta),
                     trace: Some(&trace),
-                    progress: Some(&progress),
+                    exchange: Some(&asks),
                     ..Default::default()
                 },
                 r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"_meta":{"progressToken":7,"traceparent":"00-1","x":1}}}"#,
             ),
         ] {
             assert_eq!(written(&outgoing, 7, Revision::V2025_11_25), expected);
+        }
+    }
+
+    #[test]
+    fn a_modern_request_carries_what_its_client_can_do_and_gives() {
+        let given = Given {
+            responses: Some(Json::parse(r#"{"a":{"action":"accept"}}"#).unwrap()),
+            state: Some("s\"t".into()),
+        };
+        let settings = Json::parse(r#"{"x": 1}"#).unwrap();
+        let exchange = Exchange {
+            can: ClientCan {
+                profile: Profile::FORM,
+                extensions: vec![("io.example/x".into(), settings)],
+            },
+            level: Some(Level::Warning),
+            ..Exchange::default()
+        };
+        let outgoing = Outgoing {
+            method: "tools/call",
+            given: Some(&given),
+            exchange: Some(&exchange),
+            ..Default::default()
+        };
+        let text = written(&outgoing, 1, Revision::V2026_07_28);
+        for part in [
+            r#""inputResponses":{"a":{"action":"accept"}},"requestState":"s\"t""#,
+            r#"Capabilities":{"elicitation":{"form":{}},"extensions":{"io.example/x":{"x": 1}}}"#,
+            r#""io.modelcontextprotocol/logLevel":"warning""#,
+        ] {
+            assert!(text.contains(part), "{text}");
         }
     }
 
@@ -196,7 +277,7 @@ mod tests {
         assert!(text.starts_with(r#"{"jsonrpc":"2.0","id":18446744073709551615,"#), "{text}");
         for part in [
             r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#,
-            r#""io.modelcontextprotocol/clientCapabilities":{}"#,
+            r#""io.modelcontextprotocol/clientCapabilities":{"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}},"roots":{}}"#,
             r#""io.modelcontextprotocol/clientInfo":{"name":"tidegate","#,
             r#""k":[1]"#,
         ] {

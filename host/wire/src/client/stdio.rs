@@ -91,7 +91,7 @@ impl StdioPeer {
     pub async fn request(&self, outgoing: &Outgoing<'_>) -> Result<Answer, PeerError> {
         let revision = self.info.get().map_or(MODERN, |info| info.revision);
         let answer = self.lines.ask(outgoing, revision).await?;
-        inbound::judge(&answer, revision)?;
+        inbound::judge(&answer, revision, outgoing.exchange)?;
         Ok(answer)
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use tidegate_model::{Answer, CallId, Json, Outcome};
 use tidegate_wire::{
-    client::Notification,
+    client::{Event, Exchange},
     json::Raw,
     mcp::{
         Era, Id, OwnedId, Revision, code, envelope,
@@ -136,17 +136,15 @@ impl Calling {
 
 impl Running {
     /// Runs the call to the text of its response.
-    async fn run(
-        self,
-        gateway: Arc<Gateway>,
-        progress: Option<mpsc::Sender<Notification>>,
-    ) -> Vec<u8> {
+    async fn run(self, gateway: Arc<Gateway>, progress: Option<mpsc::Sender<Event>>) -> Vec<u8> {
         let Self { admitted, request, revision, id } = self;
+        let exchange =
+            Exchange { progress: progress.is_some(), events: progress, ..Exchange::default() };
         match admitted.published() {
             Err(rejection) => rejected(&id, &rejection),
             Ok(vmcp) => {
                 let (call, outcome) =
-                    call::run(&gateway, &admitted.context, vmcp, request, progress).await;
+                    call::run(&gateway, &admitted.context, vmcp, request, exchange).await;
                 response(id.borrow(), call, outcome, revision.era())
             }
         }
@@ -156,7 +154,7 @@ impl Running {
     fn detached(
         self,
         gateway: Arc<Gateway>,
-        progress: Option<mpsc::Sender<Notification>>,
+        progress: Option<mpsc::Sender<Event>>,
         session: Arc<Session>,
         cancelled: CancellationToken,
     ) -> Answering {
@@ -208,14 +206,14 @@ pub(super) async fn in_batch(
     }
 }
 
-async fn receive(channel: &mut Option<mpsc::Receiver<Notification>>) -> Option<Notification> {
+async fn receive(channel: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
     channel.as_mut()?.recv().await
 }
 
 /// The answer to a call that has ended: JSON, unless notifications are still to be told first.
 fn finished(
     text: Vec<u8>,
-    mut notifications: Option<mpsc::Receiver<Notification>>,
+    mut notifications: Option<mpsc::Receiver<Event>>,
     token: Option<Box<str>>,
 ) -> Response<Body> {
     match notifications.as_mut().and_then(|channel| channel.try_recv().ok()) {

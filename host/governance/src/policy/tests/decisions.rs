@@ -289,7 +289,9 @@ fn a_refusal_gives_the_call_back_and_a_permit_names_the_revision() {
     assert_eq!(permitted.grounds().revision, model::RevisionId(7));
     assert_eq!(permitted.grounds().policies[0], "policies/a.cedar:1");
     let denial = policies.authorize(&someone, org.call("bank/transfer", "{\"x\":1}"), &at(FRIDAY));
-    let model::Operation::CallTool(back) = denial.unwrap_err().target.operation;
+    let model::Operation::CallTool(back) = denial.unwrap_err().target.operation else {
+        panic!("no tool call");
+    };
     assert_eq!(back.arguments.as_str(), "{\"x\":1}");
 }
 

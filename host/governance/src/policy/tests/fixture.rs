@@ -174,9 +174,11 @@ pub(in crate::policy) fn call(tool: Arc<Tool>, vmcp: &str, arguments: &str) -> C
         id: CallId::new(Timestamp::from_millis(0), [0; 10]),
         org: OrgId::default_org(),
         vmcp: VmcpId::new(vmcp).unwrap(),
-        operation: Operation::CallTool(ToolCall { tool, arguments, meta: None }),
+        operation: Operation::CallTool(ToolCall { tool, arguments, more: Vec::new() }),
+        meta: None,
+        given: None,
         trace: TraceContext::default(),
         deadline: Instant::now(),
-        wants_progress: false,
+        pause: Default::default(),
     }
 }

@@ -46,7 +46,7 @@ async fn each_server_sees_its_own_credential_only() {
         call.await.unwrap();
     }
     for (connector, mock, canary) in &stands {
-        connector.list_tools(&proof()).await.unwrap();
+        connector.list(&proof()).await.unwrap();
         connector.close().await;
         let expected = format!("Bearer {canary}");
         for seen in mock.seen() {
@@ -65,7 +65,8 @@ async fn a_credential_does_not_follow_a_changed_url() {
     let the_call = a_call("crm", "echo", "{}");
     let stolen = first.credential().inject(&the_call).unwrap();
     assert!(!format!("{stolen:?}").contains("canary"));
-    let error = second.call(Armed::for_test(the_call, stolen), None).await.unwrap_err();
+    let error =
+        second.call(Armed::for_test(the_call, stolen), Exchange::default()).await.unwrap_err();
     assert!(matches!(error, ConnectorError::WrongOrigin));
     assert_eq!(error.code(), RefusalCode::Internal);
     assert_eq!(other.connections(), 0);
@@ -163,7 +164,7 @@ async fn a_list_that_changes_between_calls_ticks() {
     .await;
     let connector = remote("crm", at(&mock), &[]).unwrap();
     let mut changes = connector.changes();
-    connector.list_tools(&proof()).await.unwrap();
+    connector.list(&proof()).await.unwrap();
     has_changed.clone().wait_for(|changed| *changed).await.unwrap();
     changes.wait_for(|count| *count == 2).await.unwrap();
     connector.close().await;

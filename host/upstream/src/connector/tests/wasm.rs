@@ -26,11 +26,11 @@ async fn guest(act: &str) -> Arc<dyn Connector> {
 
 #[tokio::test]
 async fn tools_are_listed() {
-    let list = guest("count").await.list_tools(&proof()).await.unwrap();
-    assert_eq!(list.tools.len(), 1);
-    assert_eq!(list.tools[0].name.as_str(), "act");
-    assert_eq!(list.tools[0].connector.as_str(), "crm");
-    let bad = guest("bad_tools").await.list_tools(&proof()).await.unwrap_err();
+    let list = guest("count").await.list(&proof()).await.unwrap();
+    assert_eq!(list.offer.tools.len(), 1);
+    assert_eq!(list.offer.tools[0].name.as_str(), "act");
+    assert_eq!(list.offer.tools[0].connector.as_str(), "crm");
+    let bad = guest("bad_tools").await.list(&proof()).await.unwrap_err();
     assert_eq!(bad.code(), RefusalCode::ConnectorProtocol);
 }
 
@@ -66,9 +66,10 @@ async fn progress_arrives_as_notifications() {
     let user = UserId::new("ae@example.com").unwrap();
     let armed = armed(&connector, "act", "{}", Duration::from_secs(20));
     let context = CallContext::new(armed.call(), &user, Arc::from([]), None);
-    connector.call(armed.told(context), Some(tx)).await.unwrap();
+    let exchange = Exchange { progress: true, events: Some(tx), ..Exchange::default() };
+    connector.call(armed.told(context), exchange).await.unwrap();
     let mut seen = Vec::new();
-    while let Some(note) = rx.recv().await {
+    while let Some(Event::Notification(note)) = rx.recv().await {
         seen.push(note.params.read::<Value>().unwrap());
     }
     assert_eq!(seen.len(), 3);

@@ -15,11 +15,11 @@ use crate::{
     client::{
         Outgoing, PeerError,
         egress::{EgressError, Reply, ReplyBody},
-        inbound::{self, Inbound},
+        inbound::{self, Asked, Inbound},
         peer::Fault,
     },
     json::Raw,
-    mcp::{code, envelope::OwnedId, peek::ErrorObject, revision::Era},
+    mcp::{code, peek::ErrorObject, revision::Era},
     sse,
 };
 
@@ -81,7 +81,7 @@ impl HttpPeer {
             }
             Kind::Stream => self.read_stream(session, id, reply.body, outgoing).await?,
         };
-        inbound::judge(&answer, session.info.revision)?;
+        inbound::judge(&answer, session.info.revision, outgoing.exchange)?;
         Ok(Ending::Answer(answer))
     }
 
@@ -139,18 +139,18 @@ impl HttpPeer {
                 Inbound::Notification(note) => {
                     if inbound::is_list_change(&note) {
                         self.tick();
-                    } else if let Some(progress) = outgoing.progress
+                    } else if let Some(exchange) = outgoing.exchange
                         && inbound::belongs(&note, id)
                     {
-                        drop(progress.try_send(note));
+                        exchange.tell(note);
                     }
                 }
-                Inbound::Question(question, method) => {
+                Inbound::Question(asked) => {
                     questions += 1;
                     if questions > QUESTIONS {
                         return Err(Fault::TooManyRequests.into());
                     }
-                    self.reply(session, outgoing.headers, question, &method).await;
+                    self.reply(session, outgoing.headers, &asked).await;
                 }
             }
         }
@@ -185,28 +185,21 @@ impl HttpPeer {
             match message {
                 Inbound::Notification(note) if inbound::is_list_change(&note) => self.tick(),
                 Inbound::Notification(_) | Inbound::Answer(..) => {}
-                Inbound::Question(question, method) => {
-                    self.reply(&session, headers, question, &method).await;
-                }
+                Inbound::Question(asked) => self.reply(&session, headers, &asked).await,
             }
         }
         Ok(Heard::Ended)
     }
 
     /// Answers a question of the server while the request goes on.
-    async fn reply(
-        &self,
-        session: &Arc<Session>,
-        headers: &Headers,
-        question: OwnedId,
-        method: &str,
-    ) {
+    async fn reply(&self, session: &Arc<Session>, headers: &Headers, asked: &Asked) {
+        let method = asked.method.as_str();
         if session.info.revision.era() == Era::Modern {
             // Modern streams carry no questions, and nothing can be sent in reply.
             tracing::debug!(method, "a modern server asked a question on a stream; ignored");
             return;
         }
-        let reply = inbound::reply(&question, method);
+        let reply = inbound::response(&asked.id, &inbound::own_answer(method));
         match timeout(REPLY_TIMEOUT, self.tell(session, headers, reply)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, method, "a reply was not taken"),

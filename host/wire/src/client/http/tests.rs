@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     client::{
-        Member, Notification,
+        Event, Exchange, Member, Notification,
         egress::{AddressPolicy, Egress, Resolver, Rules},
         mock::{Act, Mock, Seen},
         peer::Fault,
@@ -222,11 +222,14 @@ async fn many_callers_share_one_set_up() {
 async fn noted(mock: &Mock) -> (Result<Answer, PeerError>, Vec<Notification>) {
     let peer = peer(mock);
     let (tx, mut rx) = mpsc::channel(8);
-    let outgoing = Outgoing { method: "tools/call", progress: Some(&tx), ..Outgoing::default() };
+    let level = Some(crate::mcp::Level::Debug);
+    let exchange = Exchange { progress: true, level, events: Some(tx), ..Exchange::default() };
+    let outgoing =
+        Outgoing { method: "tools/call", exchange: Some(&exchange), ..Outgoing::default() };
     let answer = peer.request(&outgoing).await;
-    drop(tx);
+    drop(exchange);
     let mut notes = Vec::new();
-    while let Some(note) = rx.recv().await {
+    while let Some(Event::Notification(note)) = rx.recv().await {
         notes.push(note);
     }
     (answer, notes)

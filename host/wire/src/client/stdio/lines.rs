@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::StdioSettings;
 use crate::{
     client::{
-        Notification, Outgoing, PeerError, handshake,
+        Exchange, Notification, Outgoing, PeerError, handshake,
         inbound::{self, Inbound},
     },
     json::{Limits, Raw, ViolationKind},
@@ -54,7 +54,7 @@ struct Table {
 #[derive(Debug)]
 struct Waiting {
     answer: oneshot::Sender<Result<Answer, PeerError>>,
-    progress: Option<mpsc::Sender<Notification>>,
+    exchange: Option<Exchange>,
 }
 
 impl Lines {
@@ -94,8 +94,8 @@ impl Lines {
             if table.closed {
                 return Err(PeerError::Closed);
             }
-            let progress = outgoing.progress.cloned();
-            table.waiting.insert(id, Waiting { answer, progress });
+            let exchange = outgoing.exchange.cloned();
+            table.waiting.insert(id, Waiting { answer, exchange });
         }
         let mut place = Place { lines: self, id, sent: false };
         self.tell(outgoing.write(id, revision)).await?;
@@ -180,11 +180,12 @@ impl Lines {
                 }
             }
             Ok(Inbound::Notification(note)) => self.notify(note),
-            Ok(Inbound::Question(id, method)) => {
+            Ok(Inbound::Question(asked)) => {
                 // A server that asks and does not read gets no reply: the reader never waits.
-                let reply = framed(&inbound::reply(&id, &method));
+                let answer = inbound::own_answer(&asked.method);
+                let reply = framed(&inbound::response(&asked.id, &answer));
                 if self.out.try_send(reply).is_err() {
-                    tracing::debug!(connector = self.name, method, "a question was not answered");
+                    tracing::debug!(connector = self.name, asked.method, "not answered");
                 }
             }
             Ok(Inbound::Answer(None, _)) => self.count_junk(&"an answer without an id of ours"),
@@ -198,10 +199,10 @@ impl Lines {
             return;
         }
         let Some(token) = inbound::progress_token(&note) else { return };
-        if let Some(progress) =
-            self.table().waiting.get(&token).and_then(|waiting| waiting.progress.as_ref())
+        if let Some(exchange) =
+            self.table().waiting.get(&token).and_then(|waiting| waiting.exchange.as_ref())
         {
-            drop(progress.try_send(note));
+            exchange.tell(note);
         }
     }
 

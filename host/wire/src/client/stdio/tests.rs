@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{client::Notification, mcp::revision::Revision};
+use crate::{
+    client::{Event, Exchange},
+    mcp::revision::Revision,
+};
 
 /// The server's end of the streams.
 struct Server {
@@ -78,12 +81,13 @@ async fn modern() -> (Arc<StdioPeer>, Server) {
 
 fn ask(
     peer: &Arc<StdioPeer>,
-    progress: Option<mpsc::Sender<Notification>>,
+    events: Option<mpsc::Sender<Event>>,
 ) -> tokio::task::JoinHandle<Result<Answer, PeerError>> {
     let peer = Arc::clone(peer);
     tokio::spawn(async move {
+        let exchange = Exchange { progress: events.is_some(), events, ..Exchange::default() };
         let outgoing =
-            Outgoing { method: "tools/call", progress: progress.as_ref(), ..Outgoing::default() };
+            Outgoing { method: "tools/call", exchange: Some(&exchange), ..Outgoing::default() };
         peer.request(&outgoing).await
     })
 }
@@ -205,7 +209,7 @@ async fn progress_goes_to_its_request() {
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
     let mut seen = Vec::new();
-    while let Some(note) = rx.recv().await {
+    while let Some(Event::Notification(note)) = rx.recv().await {
         seen.push(note.params.read::<Value>().unwrap()["progress"].as_u64().unwrap());
     }
     assert_eq!(seen, [1, 3]);
