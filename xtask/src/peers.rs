@@ -1,8 +1,9 @@
 //! The MCP programs of other people that the tests talk to, at exact versions.
 //!
-//! Owns `target/peers`: npm packages, a Python environment and, where the machine's own is
-//! too old, a Node.js. Which versions is written in `tests/peers/`; what the tests do with
-//! them is not known here.
+//! Owns `target/peers`: npm packages, the conformance suite with a Node.js of its own, a
+//! Python environment and, where the machine's own is too old, a Node.js. Which versions is
+//! written in `tests/peers/` and `tests/conformance/`; what the tests do with them is not
+//! known here.
 
 use std::{
     fs,
@@ -22,7 +23,10 @@ const NODE_PACKAGE: &str = "node@22.23.3";
 /// Installs whatever is missing or was pinned differently last time.
 pub fn install(root: &Path) -> Result<()> {
     install_packages()?;
-    install_npm(root)?;
+    install_npm(root, "tests/peers", "target/peers/npm")?;
+    // The suite in both versions, and the newer Node.js that it needs; the latter is there
+    // for x86-64 only, elsewhere the machine's own has to be new enough.
+    install_npm(root, "tests/conformance", "target/peers/conformance")?;
     install_node(root)?;
     install_python(root)
 }
@@ -56,9 +60,10 @@ fn python_makes_environments() -> bool {
     capture(&mut command(Path::new("."), "python3", &["-c", "import venv, ensurepip"])).is_ok()
 }
 
-fn install_npm(root: &Path) -> Result<()> {
-    let pins = ["package.json", "package-lock.json"].map(|name| pin(root, name));
-    let dir = root.join("target/peers/npm");
+/// The packages that `from` pins, in `into`.
+fn install_npm(root: &Path, from: &str, into: &str) -> Result<()> {
+    let pins = ["package.json", "package-lock.json"].map(|name| root.join(from).join(name));
+    let dir = root.join(into);
     when_changed(&dir, &pins, || {
         for pin in &pins {
             let name = pin.file_name().context("a pin has a name")?;
@@ -83,7 +88,7 @@ fn install_node(root: &Path) -> Result<()> {
 }
 
 fn install_python(root: &Path) -> Result<()> {
-    let pins = [pin(root, "requirements.txt")];
+    let pins = [root.join("tests/peers/requirements.txt")];
     let dir = root.join("target/peers/py");
     when_changed(&dir, &pins, || {
         run(&mut command(root, "python3", &["-m", "venv", "--clear", "target/peers/py"]))?;
@@ -91,10 +96,6 @@ fn install_python(root: &Path) -> Result<()> {
         let flags = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"];
         run(command(root, python, &flags).arg(&pins[0]))
     })
-}
-
-fn pin(root: &Path, name: &str) -> PathBuf {
-    root.join("tests/peers").join(name)
 }
 
 /// Does `work` unless it was done before with the same pins.
