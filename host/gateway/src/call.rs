@@ -19,7 +19,10 @@ use std::{
 
 use tidegate_governance::{audit::Record, catalog::PublishedVmcp, policy::RequestContext};
 use tidegate_identity::Caller;
-use tidegate_model::{Answer, CallId, Json, Outcome, Stage, Timestamp, TraceContext};
+use tidegate_model::{
+    Answer, CallId, Given, Json, Outcome, Refusal, RefusalCode, Stage, TaskMethod, Timestamp,
+    TraceContext,
+};
 use tidegate_upstream::{Armed, Exchange};
 
 use tidegate_wire::client::within;
@@ -55,27 +58,98 @@ impl Context {
     }
 }
 
-/// A tool call as the client sent it.
-#[derive(Debug)]
-pub(crate) struct ToolRequest {
-    /// The published name.
-    pub(crate) name: String,
-    /// The arguments; `{}` where the client sent none.
-    pub(crate) arguments: Json,
-    /// The client's `_meta`.
-    pub(crate) meta: Option<Json>,
+/// What a client asks for, in published terms.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// `tools/call`.
+    Tool {
+        /// The published name.
+        name: String,
+        /// The arguments; `{}` where the client sent none.
+        arguments: Json,
+        /// Further members of the parameters, as written.
+        more: Vec<(Box<str>, Json)>,
+    },
+    /// `prompts/get`.
+    Prompt {
+        /// The published name.
+        name: String,
+        /// The arguments, where there are any.
+        arguments: Option<Json>,
+    },
+    /// `resources/read`.
+    Resource {
+        /// The published URI.
+        uri: String,
+    },
+    /// `completion/complete`.
+    Complete {
+        /// What it belongs to.
+        of: Reference,
+        /// The `argument` object.
+        argument: Json,
+        /// The `context` object.
+        context: Option<Json>,
+    },
+    /// A `tasks/…` method.
+    Task {
+        /// Which one.
+        method: TaskMethod,
+        /// The published id.
+        id: String,
+        /// Further members of the parameters, as written.
+        more: Vec<(Box<str>, Json)>,
+    },
 }
 
-/// Runs one tool call and records it; returns when the row is durable.
+/// What an argument is completed for, in published terms.
+#[derive(Debug, Clone)]
+pub(crate) enum Reference {
+    /// A prompt, by name.
+    Prompt(String),
+    /// A resource template, by its text.
+    Template(String),
+}
+
+/// A request as the client sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// What is asked for.
+    pub(crate) target: Target,
+    /// The client's `_meta`.
+    pub(crate) meta: Option<Json>,
+    /// What the client gives to an earlier question (modern).
+    pub(crate) given: Option<Given>,
+}
+
+impl Request {
+    /// Whether it is a tool call, so that the model reads what it is refused with.
+    pub(crate) fn is_tool(&self) -> bool {
+        matches!(self.target, Target::Tool { .. })
+    }
+
+    /// The MCP method.
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.target {
+            Target::Tool { .. } => "tools/call",
+            Target::Prompt { .. } => "prompts/get",
+            Target::Resource { .. } => "resources/read",
+            Target::Complete { .. } => "completion/complete",
+            Target::Task { method, .. } => method.name(),
+        }
+    }
+}
+
+/// Runs one operation and records it; returns when the row is durable.
 pub(crate) async fn run(
     gateway: &Gateway,
     context: &Context,
     vmcp: &PublishedVmcp,
-    request: ToolRequest,
+    request: Request,
     exchange: Exchange,
 ) -> (CallId, Outcome) {
     let counting = gateway.metrics.begin();
-    let mut record = gateway.open_record(context, &vmcp.vmcp.id, "tools/call");
+    let mut record = gateway.open_record(context, &vmcp.vmcp.id, request.method());
     let pause = exchange.pause.clone();
     let stages = stages(context, vmcp, request, exchange, &mut record);
     let outcome = within(context.deadline, &pause, stages).await;
@@ -89,12 +163,15 @@ pub(crate) async fn run(
 async fn stages(
     context: &Context,
     vmcp: &PublishedVmcp,
-    request: ToolRequest,
+    request: Request,
     exchange: Exchange,
     record: &mut Record,
 ) -> Outcome {
     let mut timed = Timed::start();
-    let (place, tool) = stage::resolve(context, vmcp, &request.name, record)?;
+    let Target::Tool { name, .. } = &request.target else {
+        return Err(Refusal::new(RefusalCode::Unsupported, "not served yet"));
+    };
+    let (place, tool) = stage::resolve(context, vmcp, name, record)?;
     record.tool(&tool.tool);
     timed.lap(record, Stage::Resolve);
 

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,10 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tidegate_identity::Caller;
 use tidegate_model::{OrgId, Timestamp, UserId, VmcpId};
-use tidegate_wire::mcp::{OwnedId, Revision};
+use tidegate_wire::{
+    client::{Affinity, ClientCan},
+    mcp::{Level, OwnedId, Revision},
+};
 use tokio_util::sync::CancellationToken;
 
 const SHARDS: usize = 16;
@@ -34,6 +37,11 @@ pub(crate) struct Session {
     pub(crate) revision: Revision,
     /// What the client called itself.
     pub(crate) client: Option<Box<str>>,
+    /// What the client said it can do.
+    pub(crate) can: ClientCan,
+    affinity: Affinity,
+    /// The least severe log line that the client wants; all of them until it says so.
+    level: AtomicU8,
     used: AtomicU64,
     running: Mutex<Vec<(OwnedId, CancellationToken)>>,
 }
@@ -78,6 +86,22 @@ impl Session {
         }
     }
 
+    /// The mark under which connectors keep what belongs to this session.
+    pub(crate) fn affinity(&self) -> Affinity {
+        self.affinity
+    }
+
+    /// The least severe log line that the client wants.
+    pub(crate) fn level(&self) -> Option<Level> {
+        Level::ALL.get(usize::from(self.level.load(Ordering::Relaxed))).copied()
+    }
+
+    /// Sets [`Session::level`].
+    pub(crate) fn set_level(&self, level: Level) {
+        let place = Level::ALL.iter().position(|known| *known == level).unwrap_or_default();
+        self.level.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
+    }
+
     fn is_of(&self, caller: &Caller, vmcp: &VmcpId) -> bool {
         self.org == *caller.org() && self.user == *caller.user() && self.vmcp == *vmcp
     }
@@ -103,22 +127,30 @@ impl Sessions {
         caller: &Caller,
         vmcp: &VmcpId,
         revision: Revision,
-        client: Option<&str>,
+        client: (Option<&str>, ClientCan),
         now: Timestamp,
     ) -> Result<SessionId, SessionRefused> {
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.most {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(SessionRefused::Full);
         }
-        let mut random = [0_u8; 16];
+        let mut random = [0_u8; 32];
         getrandom::fill(&mut random).map_err(|_| SessionRefused::NoRandomness)?;
-        let id: SessionId = URL_SAFE_NO_PAD.encode(random).into();
+        let (name, mark) = random.split_at(16);
+        let id: SessionId = URL_SAFE_NO_PAD.encode(name).into();
+        // Apart from the id, so that no connector's state tells it.
+        let affinity = <[u8; 16]>::try_from(mark).map(u128::from_be_bytes).unwrap_or_default();
+        let (client, can) = client;
         let session = Session {
             org: caller.org().clone(),
             user: caller.user().clone(),
             vmcp: vmcp.clone(),
             revision,
             client: client.map(|name| name.chars().take(120).collect::<String>().into()),
+            can,
+            affinity: Affinity(affinity),
+            // Until a client says otherwise the server decides what to send (2025-11-25, logging).
+            level: AtomicU8::new(0),
             used: AtomicU64::new(now.as_millis()),
             running: Mutex::default(),
         };

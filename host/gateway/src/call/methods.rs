@@ -4,16 +4,18 @@
 //! protocol that is not served yet is answered like one that does not exist, in the way of
 //! its era, and no capability for it is advertised.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tidegate_governance::catalog::PublishedVmcp;
 use tidegate_model::{Json, Refusal};
 use tidegate_wire::{
-    json::Raw,
+    client::{Affinity, ClientCan, Exchange, Profile},
+    json::{Kind, Member, Raw},
     mcp::{
-        Era, Message, Revision, code,
+        Era, Level, Message, Revision, code,
         method::Method,
         peek::{
             CallToolParams, CancelledParams, InitializeParams, ListParams, Meta, PeekError, key,
@@ -23,8 +25,13 @@ use tidegate_wire::{
     server::Rejection,
 };
 
-use super::{Context, ToolRequest, list::Page, refusal};
+use super::{Context, Request, Target, list::Page, refusal};
 use crate::{gateway::Gateway, session::Session};
+
+/// How long a person may take to answer one question of a server.
+const QUESTION: Duration = Duration::from_secs(600);
+/// Most extensions of a client that are looked at.
+const EXTENSIONS: usize = 32;
 
 /// How long a modern client may keep a list or a discovery, in milliseconds: not at all, since
 /// what is visible can change with the next revision and there is no stream to say so yet.
@@ -47,7 +54,7 @@ pub(crate) enum Reply {
     /// A result, at once.
     Result(Json),
     /// A tool is to be called.
-    Call(ToolRequest),
+    Call(Box<Request>),
     /// Nothing to say: it was a notification or a response.
     Accepted,
 }
@@ -79,7 +86,7 @@ pub(crate) async fn dispatch(
     let method = Method::parse(name).filter(|method| method.is_in(era));
     match (method, is_request) {
         (Some(Method::CallTool), true) => {
-            call_tool(context, vmcp, spoken.revision.era(), message).map(Reply::Call)
+            call_tool(context, vmcp, spoken.revision.era(), message).map(Box::new).map(Reply::Call)
         }
         (Some(Method::ListTools), true) => {
             list_tools(gateway, context, vmcp, spoken.revision, params).await.map(Reply::Result)
@@ -112,9 +119,10 @@ pub(crate) fn initialize(
     params: &InitializeParams<'_>,
 ) -> Result<Opened, Rejection> {
     let client = client_name(params.client_info);
+    let can = params.capabilities.map_or_else(ClientCan::default, client_can);
     let session = gateway
         .sessions
-        .open(&context.caller, &vmcp.vmcp.id, revision, client.as_deref(), context.at)
+        .open(&context.caller, &vmcp.vmcp.id, revision, (client.as_deref(), can), context.at)
         .map_err(|refused| {
             Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_ERROR, refused.to_string())
         })?;
@@ -131,6 +139,49 @@ pub(crate) fn initialize(
 pub(crate) fn client_name(info: Option<Raw<'_>>) -> Option<String> {
     let name = info?.get("name")?.string()?;
     Some(name.chars().filter(|c| !c.is_control()).take(120).collect())
+}
+
+/// What a `ClientCapabilities` object says.
+fn client_can(capabilities: Raw<'_>) -> ClientCan {
+    let extensions = capabilities.get("extensions").into_iter().flat_map(Raw::members);
+    let settings = |member: &Member<'_>| member.value.kind() == Kind::Object;
+    ClientCan {
+        profile: Profile::read(capabilities),
+        extensions: extensions
+            .filter(settings)
+            .take(EXTENSIONS)
+            .map(|member| (member.key.as_ref().into(), member.value.to_json()))
+            .collect(),
+    }
+}
+
+/// The client behind a request, as its server may meet it. Where its events go is for
+/// whoever answers.
+pub(crate) fn exchange(context: &Context, spoken: &Spoken<'_>) -> Exchange {
+    let (affinity, can, level) = match &spoken.session {
+        Some(session) => (session.affinity(), session.can.clone(), session.level()),
+        None => {
+            let can = spoken.meta.client_capabilities.map_or_else(ClientCan::default, client_can);
+            let level = spoken.meta.log_level.as_deref().and_then(Level::parse);
+            (of_person(context), can, level)
+        }
+    };
+    Exchange {
+        affinity: Some(affinity),
+        can,
+        level,
+        relays_input: spoken.session.is_none(),
+        patience: QUESTION,
+        ..Exchange::default()
+    }
+}
+
+/// The mark of everything one person does with modern clients.
+fn of_person(context: &Context) -> Affinity {
+    let (org, user) = (context.caller.org().as_str(), context.caller.user().as_str());
+    let digest = Sha256::digest([org.as_bytes(), &[0], user.as_bytes()].concat());
+    let mark = digest.first_chunk::<16>().copied().unwrap_or_default();
+    Affinity(u128::from_be_bytes(mark))
 }
 
 fn discover(vmcp: &PublishedVmcp) -> Json {
@@ -187,7 +238,7 @@ fn call_tool(
     vmcp: &PublishedVmcp,
     era: Era,
     message: &Incoming<'_>,
-) -> Result<ToolRequest, Rejection> {
+) -> Result<Request, Rejection> {
     let bad = |error: PeekError| Rejection::params(era, &error);
     let params = message.message.params();
     let call = CallToolParams::read(params).map_err(bad)?;
@@ -198,10 +249,11 @@ fn call_tool(
     {
         tool.headers.agree(message.headers, call.arguments)?;
     }
-    Ok(ToolRequest {
-        arguments: call.arguments.map_or_else(Json::empty_object, |raw| raw.within(message.text)),
+    let arguments = call.arguments.map_or_else(Json::empty_object, |raw| raw.within(message.text));
+    Ok(Request {
         meta: params_meta(params).map_err(bad)?.map(|raw| raw.within(message.text)),
-        name: call.name.into_owned(),
+        target: Target::Tool { name: call.name.into_owned(), arguments, more: Vec::new() },
+        given: None,
     })
 }
 

@@ -36,8 +36,8 @@ pub(crate) enum Wire {
     },
 }
 
-/// Puts a refusal of a tool call into its wire form.
-pub(crate) fn of_tool_call(id: CallId, refusal: &Refusal) -> Wire {
+/// Puts a refusal into its wire form; `in_tool` for a tool call, whose model reads it.
+pub(crate) fn wire(id: CallId, refusal: &Refusal, in_tool: bool) -> Wire {
     let details =
         json!({"code": refusal.code.name(), "callId": id.to_string(), "next": refusal.next});
     let error = |code| Wire::Error {
@@ -50,6 +50,9 @@ pub(crate) fn of_tool_call(id: CallId, refusal: &Refusal) -> Wire {
         RefusalCode::AuditUnavailable | RefusalCode::Internal | RefusalCode::Draining => {
             error(code::INTERNAL_ERROR)
         }
+        RefusalCode::Unsupported if !in_tool => error(code::METHOD_NOT_FOUND),
+        RefusalCode::InvalidArguments if !in_tool => error(code::INVALID_PARAMS),
+        _ if !in_tool => error(code::SERVER_ERROR),
         _ => {
             let result = json!({
                 "content": [{"type": "text", "text": sentence(refusal)}],

@@ -13,7 +13,7 @@ use tidegate_model::{Call, CallId, Json, Operation, Refusal, Stage, ToolCall};
 
 use tidegate_upstream::Exchange;
 
-use super::{Context, ToolRequest, refusal};
+use super::{Context, Request, Target, refusal};
 
 /// A stopwatch with laps.
 #[derive(Debug)]
@@ -57,23 +57,22 @@ pub(super) fn customize(
     context: &Context,
     vmcp: &PublishedVmcp,
     tool: &PublishedTool,
-    request: ToolRequest,
+    request: Request,
     exchange: &Exchange,
 ) -> Result<Call, Refusal> {
-    tool.arguments.refuse_locked(&request.arguments).map_err(refusal::arguments)?;
-    let arguments = tool.arguments.apply(&request.arguments).map_err(refusal::arguments)?;
+    let Target::Tool { arguments, more, .. } = request.target else {
+        return Err(refusal::unknown_tool(""));
+    };
+    tool.arguments.refuse_locked(&arguments).map_err(refusal::arguments)?;
+    let arguments = tool.arguments.apply(&arguments).map_err(refusal::arguments)?;
     tool.arguments.check(&arguments).map_err(refusal::arguments)?;
     Ok(Call {
         id,
         org: context.caller.org().clone(),
         vmcp: vmcp.vmcp.id.clone(),
-        operation: Operation::CallTool(ToolCall {
-            tool: Arc::clone(&tool.tool),
-            arguments,
-            more: Vec::new(),
-        }),
+        operation: Operation::CallTool(ToolCall { tool: Arc::clone(&tool.tool), arguments, more }),
         meta: request.meta,
-        given: None,
+        given: request.given,
         trace: context.trace.clone(),
         deadline: context.deadline.min(context.revision.patience(&tool.tool.connector)),
         pause: exchange.pause.clone(),

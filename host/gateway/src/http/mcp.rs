@@ -5,7 +5,10 @@
 //! with comes from `call::refusal`.
 
 mod admit;
+mod legacy;
+mod modern;
 mod respond;
+mod running;
 
 use std::sync::Arc;
 
@@ -30,6 +33,7 @@ use crate::{
     gateway::Gateway,
 };
 use admit::{Admitted, NotAdmitted, admit};
+pub(super) use running::Ended;
 
 /// Where a request came in.
 #[derive(Debug, Clone, Copy)]
@@ -199,7 +203,7 @@ async fn one(
     match (reply, message.id()) {
         (Reply::Result(result), id) => Ok(respond::result(id, &result)),
         (Reply::Call(request), Some(id)) => {
-            let call = respond::Calling::new(admitted, request, &spoken, id, accept)?;
+            let call = respond::Calling::new(admitted, *request, &spoken, id, accept)?;
             Ok(call.respond(gateway).await)
         }
         (Reply::Call(_), None) | (Reply::Accepted, _) => Ok(respond::whole(server::accepted())),

@@ -17,8 +17,10 @@ use tidegate_wire::{
 };
 use tokio::sync::mpsc;
 
+use super::mcp::Ended;
+
 /// A call under way that ends in the JSON-RPC response to send.
-pub(super) type Answering = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+pub(super) type Answering = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// How long a stream may stay silent.
 const QUIET: Duration = Duration::from_secs(15);
@@ -79,7 +81,7 @@ async fn next(state: State) -> Option<(Result<Bytes, Infallible>, State)> {
                 while let Some(note) = open.notifications.as_mut().and_then(|c| c.try_recv().ok()) {
                     text.extend(event_of(&note, open.token.as_deref()).unwrap_or_default());
                 }
-                text.extend(event(&answer));
+                text.extend(event(&answer.text));
                 return Some((Ok(text.into()), State::Over));
             }
             Step::Quiet => {
@@ -91,7 +93,7 @@ async fn next(state: State) -> Option<(Result<Bytes, Infallible>, State)> {
 
 enum Step {
     Note(Option<Event>),
-    Answer(Vec<u8>),
+    Answer(Ended),
     Quiet,
 }
 

@@ -1,0 +1,138 @@
+//! One operation on its way to the text of its response.
+//!
+//! Runs the pipeline for a request and writes what came of it in the form of the client's
+//! era. How the text travels is for [`super::legacy`] and [`super::modern`].
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tidegate_model::{Answer, CallId, Json, Outcome};
+use tidegate_wire::{
+    client::Exchange,
+    json::Raw,
+    mcp::{
+        Era, Id, OwnedId, Revision, code, envelope,
+        peek::ErrorObject,
+        splice::{self, Edit},
+    },
+    server::Rejection,
+};
+
+use super::admit::Admitted;
+use crate::{
+    call::{
+        self, Request,
+        refusal::{self, Wire},
+    },
+    gateway::Gateway,
+};
+
+/// What an operation needs to run by itself.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) admitted: Admitted,
+    pub(super) request: Request,
+    pub(super) revision: Revision,
+    pub(super) id: OwnedId,
+}
+
+/// A response, ready to be sent.
+#[derive(Debug)]
+pub(in crate::http) struct Ended {
+    /// The HTTP status where it travels as a whole; on a stream it is not seen.
+    pub(in crate::http) status: StatusCode,
+    /// The JSON-RPC message.
+    pub(in crate::http) text: Vec<u8>,
+}
+
+impl Running {
+    /// Runs the operation to the text of its response.
+    pub(super) async fn run(self, gateway: Arc<Gateway>, exchange: Exchange) -> Ended {
+        let Self { admitted, request, revision, id } = self;
+        match admitted.published() {
+            Err(rejection) => rejected(&id, &rejection),
+            Ok(vmcp) => {
+                let in_tool = request.is_tool();
+                let (call, outcome) =
+                    call::run(&gateway, &admitted.context, vmcp, request, exchange).await;
+                response(id.borrow(), call, outcome, revision.era(), in_tool)
+            }
+        }
+    }
+}
+
+/// The response to an operation; `in_tool` where a refusal is to be a tool result.
+pub(super) fn response(
+    id: Id<'_>,
+    call: CallId,
+    outcome: Outcome,
+    era: Era,
+    in_tool: bool,
+) -> Ended {
+    let mut text = Vec::new();
+    let mut status = StatusCode::OK;
+    match outcome {
+        Ok(Answer::Result(result)) => of_era(&mut text, id, &result, era),
+        Ok(Answer::Error(error)) => {
+            status = status_of(ErrorObject::read(Raw::from(&error)).map(|error| error.code), era);
+            envelope::error_raw(&mut text, id, Raw::from_checked(error.as_str()));
+        }
+        Err(refused) => match refusal::wire(call, &refused, in_tool) {
+            Wire::ToolResult(result) => of_era(&mut text, id, &result, era),
+            Wire::Error { code, message, data } => {
+                status = status_of(Some(code), era);
+                envelope::error(&mut text, Some(id), code, &message, Some(&data));
+            }
+        },
+    }
+    Ended { status, text }
+}
+
+/// The HTTP status that a modern server gives an error (2026-07-28, Streamable HTTP).
+fn status_of(error: Option<i64>, era: Era) -> StatusCode {
+    match (era, error) {
+        (Era::Modern, Some(code::METHOD_NOT_FOUND)) => StatusCode::NOT_FOUND,
+        (Era::Modern, Some(error)) if code::is_modern(error) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+/// Writes a result in the form of the client's era: a modern one says its `resultType`, a
+/// legacy one does not know the word. All other members keep their bytes.
+fn of_era(text: &mut Vec<u8>, id: Id<'_>, result: &Json, era: Era) {
+    const TYPE: &str = "resultType";
+    let raw = Raw::from_checked(result.as_str());
+    // A search of the text is much cheaper than a walk of it, and mostly says no.
+    let typed =
+        memchr::memmem::find(result.bytes(), TYPE.as_bytes()).is_some() && raw.get(TYPE).is_some();
+    let edited = match (era, typed) {
+        (Era::Modern, false) => {
+            splice::object(raw, &[Edit::set(TYPE, Raw::from_checked("\"complete\""))])
+        }
+        (Era::Legacy, true) => splice::object(raw, &[Edit::remove(TYPE)]),
+        _ => return envelope::result(text, id, result),
+    };
+    envelope::result(text, id, edited.as_ref().unwrap_or(result));
+}
+
+/// A rejection as the response to a request.
+pub(super) fn rejected(id: &OwnedId, rejection: &Rejection) -> Ended {
+    let mut text = Vec::new();
+    let Rejection { status, code, message, data } = rejection;
+    envelope::error(&mut text, Some(id.borrow()), *code, message, data.as_ref());
+    Ended { status: *status, text }
+}
+
+/// The answer to a request that was cancelled.
+pub(super) fn gone() -> Rejection {
+    Rejection::new(StatusCode::OK, code::SERVER_ERROR, "the request was cancelled")
+}
+
+/// The answer to a request whose task died.
+pub(super) fn failed() -> Rejection {
+    Rejection::new(
+        StatusCode::OK,
+        code::INTERNAL_ERROR,
+        "the gateway failed; the call is on record as abandoned",
+    )
+}
