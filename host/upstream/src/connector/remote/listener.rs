@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
-use tidegate_wire::client::http::{Heard, HttpPeer};
-use tokio::{task::JoinHandle, time::Instant};
+use tidegate_wire::client::{Heard, Wanted, http::HttpPeer};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
 
 use super::Headers;
 
@@ -46,9 +50,12 @@ impl Drop for Listener {
 
 async fn listen(http: Arc<HttpPeer>, headers: Headers) {
     let mut pause = PAUSE;
+    let (_wanting, wanted) = watch::channel(Wanted::default());
+    // List changes are counted by the peer itself.
+    let (sink, _) = mpsc::channel(1);
     loop {
         let began = Instant::now();
-        match http.listen(&headers).await {
+        match http.listen(wanted.clone(), &headers, &sink).await {
             Ok(Heard::Nothing) => return,
             Ok(Heard::Ended) => {}
             Err(error) => tracing::debug!(%error, "the server could not be listened to"),

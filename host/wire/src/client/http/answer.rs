@@ -8,12 +8,15 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode, header};
 use tidegate_model::{Answer, Json};
-use tokio::time::timeout;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use super::{Headers, HttpPeer, session::Session};
 use crate::{
     client::{
-        Outgoing, PeerError,
+        Heard, Notification, Outgoing, PeerError, Wanted,
         egress::{EgressError, Reply, ReplyBody},
         inbound::{self, Asked, Inbound},
         peer::Fault,
@@ -36,15 +39,6 @@ const ERROR_BODY: usize = 64 * 1024;
 /// The most questions of a server during one request.
 const QUESTIONS: usize = 16;
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What came of listening to a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// A stream, which has ended by now.
-    Ended,
-    /// The server has no such stream.
-    Nothing,
-}
 
 enum Kind {
     Json,
@@ -159,7 +153,12 @@ impl HttpPeer {
 
     /// Follows the messages that a legacy server sends of its own accord, and ticks
     /// [`HttpPeer::changes`], until the stream ends. Tells whether there is one at all.
-    pub async fn listen(&self, headers: &Headers) -> Result<Heard, PeerError> {
+    pub async fn listen(
+        &self,
+        _wanted: watch::Receiver<Wanted>,
+        headers: &Headers,
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
         let session = self.session(headers).await?;
         if session.info.revision.era() == Era::Modern || !announces_changes(&session) {
             return Ok(Heard::Nothing);
@@ -183,7 +182,10 @@ impl HttpPeer {
         let mut stream = Events::new(reply.body, self.settings.answer_limit);
         while let Some(message) = stream.next().await? {
             match message {
-                Inbound::Notification(note) if inbound::is_list_change(&note) => self.tick(),
+                Inbound::Notification(note) if inbound::is_list_change(&note) => {
+                    self.tick();
+                    drop(sink.send(note).await);
+                }
                 Inbound::Notification(_) | Inbound::Answer(..) => {}
                 Inbound::Question(asked) => self.reply(&session, headers, &asked).await,
             }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     client::{
-        Event, Exchange, Member, Notification,
+        Event, Exchange, Heard, Member, Notification, Wanted,
         egress::{AddressPolicy, Egress, Resolver, Rules},
         mock::{Act, Mock, Seen},
         peer::Fault,
@@ -235,6 +235,12 @@ async fn noted(mock: &Mock) -> (Result<Answer, PeerError>, Vec<Notification>) {
     (answer, notes)
 }
 
+async fn heard(peer: &HttpPeer) -> Result<Heard, PeerError> {
+    let (_keep, wanted) = watch::channel(Wanted::default());
+    let (sink, _heard) = mpsc::channel(64);
+    peer.listen(wanted, &[], &sink).await
+}
+
 fn progress(token: &serde_json::Value, at: u32) -> Act {
     Act::event(&format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{at}}}}}"#
@@ -360,7 +366,7 @@ async fn legacy_servers_are_listened_to() {
         })
         .await;
         let peer = peer(&mock);
-        assert_eq!(peer.listen(&[]).await.unwrap(), expected);
+        assert_eq!(heard(&peer).await.unwrap(), expected);
         assert_eq!(*peer.changes().borrow(), ticks);
         for seen in mock.seen().iter().filter(|seen| seen.method == "GET") {
             assert_eq!(seen.header("mcp-session-id"), Some("s1"));
@@ -369,7 +375,7 @@ async fn legacy_servers_are_listened_to() {
         assert_eq!(pongs, ticks as usize - 1);
     }
     let modern = modern(|_| vec![Act::Reset]).await;
-    assert_eq!(peer(&modern).listen(&[]).await.unwrap(), Heard::Nothing);
+    assert_eq!(heard(&peer(&modern)).await.unwrap(), Heard::Nothing);
 }
 
 #[tokio::test]
