@@ -8,6 +8,7 @@ pub mod code;
 pub mod envelope;
 pub mod header;
 pub mod level;
+pub mod lists;
 pub mod method;
 pub mod peek;
 pub mod revision;
