@@ -3,7 +3,7 @@
 use tidegate_model::{Answer, Json};
 
 use super::{
-    Outgoing, PeerError, PeerInfo,
+    Outgoing, PeerError, PeerInfo, Profile,
     outgoing::{CLIENT_INFO, Member},
     peer::Fault,
 };
@@ -48,10 +48,13 @@ const fn plain(method: &'static str) -> Outgoing<'static> {
     }
 }
 
-/// The values of the `initialize` parameters.
-pub(super) fn initialize_params() -> [Json; 3] {
+/// The values of the `initialize` parameters, for a session that declares this much.
+pub(super) fn initialize_params(profile: Profile) -> [Json; 3] {
     let quoted = format!("\"{}\"", Revision::LATEST_LEGACY.name());
-    [quoted.as_str(), "{}", CLIENT_INFO]
+    let mut capabilities = String::from("{");
+    profile.write(&mut capabilities, true);
+    capabilities.push('}');
+    [quoted.as_str(), capabilities.as_str(), CLIENT_INFO]
         .map(|text| Json::from_checked(bytes::Bytes::copy_from_slice(text.as_bytes())))
 }
 
@@ -69,6 +72,13 @@ pub(super) fn initialize_members(params: &[Json; 3]) -> [(&'static str, Member<'
 pub(super) fn initialized() -> Vec<u8> {
     let mut out = Vec::new();
     notification(&mut out, Method::Initialized.name(), None);
+    out
+}
+
+/// The notification that the client's roots have changed.
+pub(super) fn roots_changed() -> Vec<u8> {
+    let mut out = Vec::new();
+    notification(&mut out, Method::RootsChanged.name(), None);
     out
 }
 

@@ -10,7 +10,10 @@ use tidegate_model::{Answer, Json};
 use tokio::sync::{mpsc, watch};
 
 use super::{Affinity, Outgoing, egress::EgressError, http::HttpPeer, stdio::StdioPeer};
-use crate::mcp::revision::Revision;
+use crate::{
+    json::{Kind, Raw},
+    mcp::revision::Revision,
+};
 
 /// A notification from the server that belongs to a request under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,12 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
+    /// Whether its capabilities have, at this path, an object or `true`.
+    pub fn declares(&self, path: &[&str]) -> bool {
+        let found = path.iter().try_fold(Raw::from(&self.capabilities), |at, name| at.get(name));
+        found.is_some_and(|raw| raw.kind() == Kind::Object || raw.boolean() == Some(true))
+    }
+
     /// Of a server that has not said anything yet.
     pub(super) fn unknown() -> Self {
         Self {

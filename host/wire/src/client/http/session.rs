@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{Headers, HttpPeer, answer::Ending};
 use crate::{
     client::{
-        Outgoing, PeerError, PeerInfo,
+        Outgoing, PeerError, PeerInfo, Profile,
         handshake::{self, DISCOVER, MODERN, Probe},
         peer::Fault,
     },
@@ -87,7 +87,7 @@ impl HttpPeer {
     }
 
     async fn initialize(&self, own: &Headers) -> Result<Session, PeerError> {
-        let values = handshake::initialize_params();
+        let values = handshake::initialize_params(Profile::ALL);
         let params = handshake::initialize_members(&values);
         let outgoing = Outgoing {
             method: method::Method::Initialize.name(),
