@@ -14,8 +14,13 @@ use tokio::{
 
 use super::Notification;
 use crate::{
-    json::{Kind, Raw},
-    mcp::{code, level::Level, method::Method},
+    json::{Kind, Raw, write_string},
+    mcp::{
+        code,
+        level::Level,
+        method::Method,
+        splice::{self, Edit},
+    },
 };
 
 /// Whose session at a legacy server a request belongs to. Requests of one mark share a
@@ -198,6 +203,9 @@ pub struct Exchange {
     /// Whether a modern server's `input_required` is handed back as the answer (modern
     /// client), or its questions are asked on the spot (legacy client).
     pub relays_input: bool,
+    /// Which of several services asks, put in front of what the person reads; nothing where
+    /// there is only one.
+    pub asker: Option<Box<str>>,
     /// How long a person may take for one question.
     pub patience: Duration,
     /// Where the time for questions is given on top of the deadline.
@@ -232,6 +240,10 @@ impl Exchange {
         let Some(events) = &self.events else {
             return refusal(code::METHOD_NOT_FOUND, "the client takes no questions here");
         };
+        let params = match (&self.asker, method) {
+            (Some(asker), Method::Elicit) => signed(params, asker),
+            _ => params,
+        };
         let began = Instant::now();
         self.pause.give(self.patience);
         let (reply, answered) = oneshot::channel();
@@ -250,6 +262,18 @@ impl Exchange {
             Err(_) => refusal(code::INTERNAL_ERROR, "the client did not answer in time"),
         }
     }
+}
+
+/// The parameters with the name of who asks in front of the message, so that no service can
+/// pass for another (2026-07-28, elicitation).
+fn signed(params: Json, asker: &str) -> Json {
+    let raw = Raw::from(&params);
+    let Some(message) = raw.get("message").and_then(Raw::string) else { return params };
+    let mut text = Vec::with_capacity(message.len() + asker.len() + 4);
+    write_string(&mut text, &format!("{asker}: {message}"));
+    let text = Json::from_checked(text.into());
+    let edit = Edit::set("message", Raw::from_checked(text.as_str()));
+    splice::object(raw, &[edit]).unwrap_or(params)
 }
 
 /// A JSON-RPC error as an answer.

@@ -10,7 +10,9 @@ mod results;
 
 pub use meta::{Meta, key};
 pub use params::{
-    CallToolParams, CancelledParams, InitializeParams, ListParams, ProgressParams, params_meta,
+    CallToolParams, CancelledParams, CompleteParams, CompletionRef, GetPromptParams,
+    InitializeParams, ListParams, ProgressParams, ResourceParams, SetLevelParams, TaskParams,
+    params_meta,
 };
 pub use results::{
     DiscoverResult, ErrorObject, Implementation, InitializeResult, ResultPeek, ResultType,

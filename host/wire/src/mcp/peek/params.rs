@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{PeekError, folded};
 use crate::{
     json::{Kind, Raw},
-    mcp::envelope::Id,
+    mcp::{Level, envelope::Id},
 };
 
 /// `tools/call`.
@@ -17,6 +17,60 @@ pub struct CallToolParams<'a> {
     pub arguments: Option<Raw<'a>>,
     /// `_meta`: an object, where there is one.
     pub meta: Option<Raw<'a>>,
+    /// All other members, `inputResponses` and `requestState` apart.
+    pub more: Vec<(Cow<'a, str>, Raw<'a>)>,
+}
+
+/// `prompts/get`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetPromptParams<'a> {
+    /// The prompt.
+    pub name: Cow<'a, str>,
+    /// Its arguments: an object, where there are any.
+    pub arguments: Option<Raw<'a>>,
+}
+
+/// `resources/read`, `resources/subscribe` and `resources/unsubscribe`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceParams<'a> {
+    /// The resource.
+    pub uri: Cow<'a, str>,
+}
+
+/// What `completion/complete` is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompletionRef<'a> {
+    /// `ref/prompt`: a prompt, by name.
+    Prompt(Cow<'a, str>),
+    /// `ref/resource`: a resource template, by its text.
+    Template(Cow<'a, str>),
+}
+
+/// `completion/complete`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompleteParams<'a> {
+    /// What the argument belongs to.
+    pub of: CompletionRef<'a>,
+    /// The argument: an object with `name` and `value`, both strings.
+    pub argument: Raw<'a>,
+    /// What is known already: an object, where it was sent.
+    pub context: Option<Raw<'a>>,
+}
+
+/// `tasks/get`, `tasks/result`, `tasks/update` and `tasks/cancel`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskParams<'a> {
+    /// The task.
+    pub id: Cow<'a, str>,
+    /// All other members, `_meta` apart.
+    pub more: Vec<(Cow<'a, str>, Raw<'a>)>,
+}
+
+/// `logging/setLevel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetLevelParams {
+    /// The least severe line wanted.
+    pub level: Level,
 }
 
 /// A list request.
@@ -67,8 +121,9 @@ pub fn params_meta(params: Option<Raw<'_>>) -> Result<Option<Raw<'_>>, PeekError
 impl<'a> CallToolParams<'a> {
     /// Reads the parameters.
     pub fn read(params: Option<Raw<'a>>) -> Result<Self, PeekError> {
-        const KNOWN: [&str; 3] = ["name", "arguments", "_meta"];
+        const KNOWN: [&str; 5] = ["name", "arguments", "_meta", "inputResponses", "requestState"];
         let (mut name, mut arguments, mut meta) = (None, None, None);
+        let mut more = Vec::new();
         for member in params.iter().flat_map(|params| params.members()) {
             match &*member.key {
                 "name" => name = Some(string(member.value, "name")?),
@@ -76,10 +131,107 @@ impl<'a> CallToolParams<'a> {
                 "arguments" if member.value.is_null() => {}
                 "arguments" => arguments = Some(object(member.value, "arguments")?),
                 "_meta" => meta = Some(object(member.value, "_meta")?),
+                "inputResponses" | "requestState" => {}
+                other => {
+                    exact(other, &KNOWN)?;
+                    more.push((member.key, member.value));
+                }
+            }
+        }
+        Ok(Self { name: name.ok_or(PeekError::Missing("name"))?, arguments, meta, more })
+    }
+}
+
+impl<'a> GetPromptParams<'a> {
+    /// Reads the parameters.
+    pub fn read(params: Option<Raw<'a>>) -> Result<Self, PeekError> {
+        const KNOWN: [&str; 5] = ["name", "arguments", "_meta", "inputResponses", "requestState"];
+        let (mut name, mut arguments) = (None, None);
+        for member in params.iter().flat_map(|params| params.members()) {
+            match &*member.key {
+                "name" => name = Some(string(member.value, "name")?),
+                "arguments" if member.value.is_null() => {}
+                "arguments" => arguments = Some(object(member.value, "arguments")?),
                 other => exact(other, &KNOWN)?,
             }
         }
-        Ok(Self { name: name.ok_or(PeekError::Missing("name"))?, arguments, meta })
+        Ok(Self { name: name.ok_or(PeekError::Missing("name"))?, arguments })
+    }
+}
+
+impl<'a> ResourceParams<'a> {
+    /// Reads the parameters.
+    pub fn read(params: Option<Raw<'a>>) -> Result<Self, PeekError> {
+        const KNOWN: [&str; 4] = ["uri", "_meta", "inputResponses", "requestState"];
+        let mut uri = None;
+        for member in params.iter().flat_map(|params| params.members()) {
+            match &*member.key {
+                "uri" => uri = Some(string(member.value, "uri")?),
+                other => exact(other, &KNOWN)?,
+            }
+        }
+        Ok(Self { uri: uri.ok_or(PeekError::Missing("uri"))? })
+    }
+}
+
+impl<'a> CompleteParams<'a> {
+    /// Reads the parameters.
+    pub fn read(params: Option<Raw<'a>>) -> Result<Self, PeekError> {
+        const KNOWN: [&str; 4] = ["ref", "argument", "context", "_meta"];
+        for member in params.iter().flat_map(|params| params.members()) {
+            exact(&member.key, &KNOWN)?;
+        }
+        let get = |name| params.and_then(|params| params.get(name));
+        let of = object(get("ref").ok_or(PeekError::Missing("ref"))?, "ref")?;
+        let of = match of.get("type").and_then(Raw::string).as_deref() {
+            Some("ref/prompt") => {
+                let name = of.get("name").ok_or(PeekError::Missing("ref.name"))?;
+                CompletionRef::Prompt(string(name, "ref.name")?)
+            }
+            Some("ref/resource") => {
+                let uri = of.get("uri").ok_or(PeekError::Missing("ref.uri"))?;
+                CompletionRef::Template(string(uri, "ref.uri")?)
+            }
+            _ => return Err(PeekError::Type("ref.type", "`ref/prompt` or `ref/resource`")),
+        };
+        let argument = get("argument").ok_or(PeekError::Missing("argument"))?;
+        let argument = object(argument, "argument")?;
+        for name in ["name", "value"] {
+            let value = argument.get(name).ok_or(PeekError::Missing("argument.name"))?;
+            string(value, "argument.name and argument.value")?;
+        }
+        let context = get("context").filter(|context| !context.is_null());
+        let context = context.map(|context| object(context, "context")).transpose()?;
+        Ok(Self { of, argument, context })
+    }
+}
+
+impl<'a> TaskParams<'a> {
+    /// Reads the parameters.
+    pub fn read(params: Option<Raw<'a>>) -> Result<Self, PeekError> {
+        const KNOWN: [&str; 2] = ["taskId", "_meta"];
+        let (mut id, mut more) = (None, Vec::new());
+        for member in params.iter().flat_map(|params| params.members()) {
+            match &*member.key {
+                "taskId" => id = Some(string(member.value, "taskId")?),
+                "_meta" => {}
+                other => {
+                    exact(other, &KNOWN)?;
+                    more.push((member.key, member.value));
+                }
+            }
+        }
+        Ok(Self { id: id.ok_or(PeekError::Missing("taskId"))?, more })
+    }
+}
+
+impl SetLevelParams {
+    /// Reads the parameters.
+    pub fn read(params: Option<Raw<'_>>) -> Result<Self, PeekError> {
+        let level = params.and_then(|params| params.get("level"));
+        let level = string(level.ok_or(PeekError::Missing("level"))?, "level")?;
+        let level = Level::parse(&level);
+        Ok(Self { level: level.ok_or(PeekError::Type("level", "a log level of RFC 5424"))? })
     }
 }
 

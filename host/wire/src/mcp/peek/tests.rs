@@ -154,3 +154,50 @@ fn results() {
     assert!(DiscoverResult::read(Raw::from_checked(r#"{"supportedVersions":"x"}"#)).is_err());
     assert!(DiscoverResult::read(Raw::from_checked("{}")).is_err());
 }
+
+#[test]
+fn parameters_of_the_other_features() {
+    type Read = fn(Option<Raw<'_>>) -> Result<(), PeekError>;
+    let prompt: Read = |raw| GetPromptParams::read(raw).map(drop);
+    let resource: Read = |raw| ResourceParams::read(raw).map(drop);
+    let complete: Read = |raw| CompleteParams::read(raw).map(drop);
+    let task: Read = |raw| TaskParams::read(raw).map(drop);
+    let level: Read = |raw| SetLevelParams::read(raw).map(drop);
+    for (read, text, good) in [
+        (prompt, r#"{"name":"a","arguments":{"x":"y"},"_meta":{}}"#, true),
+        (prompt, r#"{"name":"a","arguments":null,"requestState":"s"}"#, true),
+        (prompt, r#"{"Name":"a","name":"b"}"#, false),
+        (prompt, r#"{"name":7}"#, false),
+        (resource, r#"{"uri":"test://a"}"#, true),
+        (resource, r#"{"URI":"test://a","uri":"b"}"#, false),
+        (resource, "{}", false),
+        (
+            complete,
+            r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}"#,
+            true,
+        ),
+        (
+            complete,
+            r#"{"ref":{"type":"ref/resource","uri":"t://{x}"},"argument":{"name":"a","value":"v"},"context":{"arguments":{}}}"#,
+            true,
+        ),
+        (complete, r#"{"ref":{"type":"ref/tool"},"argument":{"name":"a","value":"v"}}"#, false),
+        (complete, r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a"}}"#, false),
+        (task, r#"{"taskId":"t","inputResponses":{}}"#, true),
+        (task, r#"{"taskid":"t"}"#, false),
+        (level, r#"{"level":"warning"}"#, true),
+        (level, r#"{"level":"loud"}"#, false),
+    ] {
+        let json = tidegate_model::Json::parse(text).unwrap();
+        assert_eq!(read(Some(Raw::from(&json))).is_ok(), good, "{text}");
+    }
+}
+
+#[test]
+fn members_of_a_tool_call_that_are_not_known_are_kept() {
+    let text = r#"{"name":"a","task":{"ttl":1},"requestState":"s","inputResponses":{},"x":[]}"#;
+    let json = tidegate_model::Json::parse(text).unwrap();
+    let call = CallToolParams::read(Some(Raw::from(&json))).unwrap();
+    let names: Vec<_> = call.more.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["task", "x"]);
+}
