@@ -43,6 +43,8 @@ impl Seen {
 pub(crate) enum Act {
     /// These bytes, as they are.
     Raw(Vec<u8>),
+    /// Nothing more until the client has posted a response with this id.
+    Answered(String),
     /// Nothing more until the client goes away.
     Hang,
     /// Close the connection.
@@ -196,6 +198,12 @@ impl Mock {
                         if stream.write_all(&bytes).await.is_err() {
                             return;
                         }
+                    }
+                    Act::Answered(id) => {
+                        let is_it = |seen: &Seen| {
+                            seen.at("/id") == id.as_str() && seen.at("/method").is_null()
+                        };
+                        self.until(|mock| mock.seen().iter().any(is_it)).await;
                     }
                     Act::Hang => {
                         let mut end = [0; 64];
