@@ -15,8 +15,8 @@ use tidegate_identity::{
     method::api_key::{ApiKeys, KeyRecord, generate},
 };
 use tidegate_model::{
-    Call, CallId, ConnectorId, Json, KeyId, Operation, OrgId, RevisionId, SystemClock, Timestamp,
-    Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
+    Call, CallId, ConnectorId, Json, KeyId, Offer, Operation, OrgId, RevisionId, SystemClock,
+    Timestamp, Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
 };
 use tidegate_wasm::{Binding, CallContext, Grants, Interceptor, Limits, Sandbox, Settings};
 
@@ -102,6 +102,7 @@ fn policies(count: usize) -> Result<Policies> {
         title: "Bench".into(),
         instructions: None,
         connectors: vec![connector.clone()],
+        identity: false,
         only: Vec::new(),
         overrides: Vec::new(),
         anonymous: false,
@@ -111,7 +112,7 @@ fn policies(count: usize) -> Result<Policies> {
         org: &OrgId::default_org(),
         revision: RevisionId(1),
         files: &[PolicyFile { name: "bench.cedar".into(), text }],
-        tools: &[(connector, tools.into())],
+        offers: &[(connector, Arc::new(Offer { tools: tools.into(), ..Offer::default() }))].into(),
         gone: &[],
         pending: &[],
         vmcps: &[vmcp],

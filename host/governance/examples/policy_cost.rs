@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "printing figures is what this is for")]
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,8 +18,8 @@ use identity::{
     method::api_key::{ApiKeys, KeyRecord, generate},
 };
 use model::{
-    Call, CallId, ConnectorId, Json, KeyId, Operation, OrgId, RevisionId, SystemClock, Timestamp,
-    Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
+    Call, CallId, ConnectorId, Json, KeyId, Offer, Operation, OrgId, RevisionId, SystemClock,
+    Timestamp, Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
 };
 use tidegate_governance::policy::{
     Policies, PolicyFile, PolicyInput, Problem, RequestContext, compile,
@@ -32,11 +33,11 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"query":{"type":"string"}
     "amount":{"type":"integer"},"limit":{"type":"integer"}},"required":["query"]}"#;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
-type Tools = Vec<(ConnectorId, Arc<[Arc<Tool>]>)>;
+type Offers = BTreeMap<ConnectorId, Arc<Offer>>;
 type Kind = fn(usize) -> String;
 
-fn tools() -> Fallible<Tools> {
-    let connector = |c: usize| -> Fallible<(ConnectorId, Arc<[Arc<Tool>]>)> {
+fn offers() -> Fallible<Offers> {
+    let connector = |c: usize| -> Fallible<(ConnectorId, Arc<Offer>)> {
         let id = ConnectorId::new(&format!("c{c}"))?;
         let tool = |t: usize| -> Fallible<Arc<Tool>> {
             Ok(Arc::new(Tool {
@@ -49,7 +50,7 @@ fn tools() -> Fallible<Tools> {
             }))
         };
         let tools: Fallible<Vec<Arc<Tool>>> = (0..TOOLS / 10).map(tool).collect();
-        Ok((id.clone(), tools?.into()))
+        Ok((id.clone(), Arc::new(Offer { tools: tools?.into(), ..Offer::default() })))
     };
     (0..10).map(connector).collect()
 }
@@ -102,16 +103,14 @@ fn crowded(n: usize) -> String {
     )
 }
 
-fn compiled(
-    tools: &[(ConnectorId, Arc<[Arc<Tool>]>)],
-    text: String,
-) -> Fallible<(Policies, Duration)> {
+fn compiled(offers: &Offers, text: String) -> Fallible<(Policies, Duration)> {
     let vmcp = VirtualMcp {
         org: OrgId::default_org(),
         id: VmcpId::new("all")?,
         title: "All".into(),
         instructions: None,
-        connectors: tools.iter().map(|(id, _)| id.clone()).collect(),
+        connectors: offers.keys().cloned().collect(),
+        identity: false,
         only: Vec::new(),
         overrides: Vec::new(),
         anonymous: false,
@@ -121,7 +120,7 @@ fn compiled(
         org: &OrgId::default_org(),
         revision: RevisionId(1),
         files: &[PolicyFile { name: "bench.cedar".into(), text }],
-        tools,
+        offers,
         gone: &[],
         pending: &[],
         vmcps: &[vmcp],
@@ -154,9 +153,9 @@ fn micros(duration: Duration) -> f64 {
 }
 
 fn main() -> Fallible<()> {
-    let tools = tools()?;
+    let offers = offers()?;
     let caller = caller()?;
-    let all: Vec<&Arc<Tool>> = tools.iter().flat_map(|(_, tools)| tools.iter()).collect();
+    let all: Vec<&Arc<Tool>> = offers.values().flat_map(|offer| offer.tools.iter()).collect();
     let context = RequestContext::default();
     println!(
         "kind     policies  compile_ms  schema_ms  first_us  decision_p50_us  list_cold_us  list_warm_us  permitted"
@@ -164,7 +163,7 @@ fn main() -> Fallible<()> {
     let kinds: [(&str, Kind); 2] = [("spread", spread), ("crowded", crowded)];
     for (name, kind) in kinds {
         for count in [10, 100, 1_000, 10_000] {
-            let (policies, compiling) = compiled(&tools, (0..count).map(kind).collect())?;
+            let (policies, compiling) = compiled(&offers, (0..count).map(kind).collect())?;
             let begin = Instant::now();
             policies.schema()?;
             let schema = begin.elapsed();

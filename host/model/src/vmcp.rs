@@ -36,6 +36,9 @@ pub struct VirtualMcp {
     pub instructions: Option<String>,
     /// Its connectors, in the order that decides the order of lists.
     pub connectors: Vec<ConnectorId>,
+    /// Whether names and URIs stay as its connector made them; counts only where there is
+    /// exactly one. Else names are made unique and URIs carry the connector.
+    pub identity: bool,
     /// The only tools to publish, by connector and original name; all when empty.
     pub only: Vec<(ConnectorId, ToolName)>,
     /// Changes to tools, by connector and original name.

@@ -148,10 +148,9 @@ fn find(wanted: &Find) -> anyhow::Result<ExitCode> {
 /// A row for people.
 fn line(seq: u64, row: &Row) -> String {
     let who = row.caller.as_ref().map_or("-", |caller| caller.user.as_str());
-    let what = match (&row.connector, &row.tool) {
-        (Some(connector), Some(tool)) => format!("{connector}/{tool}"),
-        _ => row.asked.as_ref().map_or_else(|| row.method.clone(), |asked| format!("? {asked}")),
-    };
+    let what = row.target().unwrap_or_else(|| {
+        row.asked.as_ref().map_or_else(|| row.method.clone(), |asked| format!("? {asked}"))
+    });
     let end = match (row.phase, row.status, row.code) {
         (Phase::Intent, ..) => "intent".to_owned(),
         (_, Some(Status::Refused), Some(code)) => format!("refused: {}", code.name()),

@@ -31,6 +31,16 @@ pub struct ToolConfig {
     pub locked: Map<String, Value>,
 }
 
+/// How names and URIs of connectors are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Naming {
+    /// As the connector made them; for exactly one connector.
+    Identity,
+    /// Names made unique where they have to be, URIs with the connector in front.
+    Prefixed,
+}
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +52,10 @@ pub struct VmcpConfig {
     pub instructions: Option<String>,
     /// Its connectors, in the order of lists.
     pub connectors: Vec<String>,
+    /// How names and URIs are published: `identity` when left out and there is one connector,
+    /// else `prefixed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<Naming>,
     /// The only tools to publish, as `connector/original name`; all when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
@@ -64,6 +78,7 @@ impl VmcpConfig {
                 return Err(format!("`connectors` lists `{name}` twice"));
             }
         }
+        let identity = self.identity(connectors.len())?;
         let listed = |text: &str| {
             let (connector, tool) = tool_ref(text)?;
             if connectors.contains(&connector) {
@@ -88,8 +103,21 @@ impl VmcpConfig {
             only: only?,
             overrides: overrides?,
             connectors,
+            identity,
             anonymous: self.anonymous,
         })
+    }
+
+    fn identity(&self, connectors: usize) -> Result<bool, String> {
+        match self.naming {
+            Some(Naming::Prefixed) => Ok(false),
+            Some(Naming::Identity) if connectors > 1 => Err(format!(
+                "`naming = \"identity\"` needs a single connector and `connectors` lists {connectors}; \
+                 use `naming = \"prefixed\"` or leave it out"
+            )),
+            Some(Naming::Identity) => Ok(true),
+            None => Ok(connectors == 1),
+        }
     }
 }
 

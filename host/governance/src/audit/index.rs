@@ -52,7 +52,7 @@ pub struct Filter {
     pub call: Option<CallId>,
     /// The user.
     pub user: Option<String>,
-    /// The tool, as `connector/original name`.
+    /// The tool, prompt or resource, as `connector/original name` or `connector/original URI`.
     pub tool: Option<String>,
     /// The refusal code.
     pub code: Option<String>,
@@ -165,25 +165,30 @@ impl Block {
     fn may_hold(&self, filter: &Filter) -> bool {
         // A call's id begins with its millisecond; its row is written when it ends.
         let began = filter.call.map(|call| call.began());
-        let wanted = [
-            filter.user.as_ref().map(|user| format!("u:{user}")),
-            filter.tool.as_ref().map(|tool| format!("t:{tool}")),
-            filter.code.as_ref().map(|code| format!("c:{code}")),
-        ];
+        let has = |kind: char, word: &str| self.words.contains(&format!("{kind}:{word}"));
+        let target = |wanted: &String| {
+            let connector = wanted.split_once('/').map(|(connector, _)| connector);
+            has('t', wanted) || connector.is_some_and(|connector| has('r', connector))
+        };
         began.is_none_or(|began| self.from <= began && began <= self.to)
             && filter.since.is_none_or(|since| since <= self.to)
-            && (self.any || wanted.into_iter().flatten().all(|word| self.words.contains(&word)))
+            && (self.any
+                || filter.user.as_ref().is_none_or(|user| has('u', user))
+                    && filter.tool.as_ref().is_none_or(target)
+                    && filter.code.as_ref().is_none_or(|code| has('c', code)))
     }
 }
 
+/// What an entry says of a row: its user, its code, and its tool or prompt. There can be more
+/// resources than an entry has room for, so of them only the connector is named.
 fn words(row: &Row) -> impl Iterator<Item = String> {
     let user = row.caller.as_ref().map(|caller| format!("u:{}", caller.user));
     let code = row.code.map(|code| format!("c:{}", code.name()));
-    [user, tool(row).map(|tool| format!("t:{tool}")), code].into_iter().flatten()
-}
-
-fn tool(row: &Row) -> Option<String> {
-    Some(format!("{}/{}", row.connector.as_ref()?, row.tool.as_ref()?))
+    let target = match (&row.resource, &row.connector) {
+        (Some(_), Some(connector)) => Some(format!("r:{connector}")),
+        _ => row.target().map(|target| format!("t:{target}")),
+    };
+    [user, target, code].into_iter().flatten()
 }
 
 fn read_block(
@@ -214,7 +219,7 @@ fn fits(row: &Row, filter: &Filter) -> bool {
         && filter.user.as_ref().is_none_or(|user| {
             row.caller.as_ref().is_some_and(|caller| caller.user.as_str() == user)
         })
-        && filter.tool.as_ref().is_none_or(|wanted| tool(row).as_ref() == Some(wanted))
+        && filter.tool.as_ref().is_none_or(|wanted| row.target().as_ref() == Some(wanted))
         && filter
             .code
             .as_ref()

@@ -10,12 +10,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tidegate_identity::Caller;
 use tidegate_model::{
-    Answer, Call, CallId, Clock, Json, Operation, OrgId, Refusal, RefusalCode, RevisionId, Stage,
-    TaskMethod, Tool, VmcpId,
+    Answer, Call, CallId, Clock, CompletionOf, Json, Operation, OrgId, Refusal, RefusalCode,
+    ResourceRef, RevisionId, Stage, TaskMethod, Tool, VmcpId,
 };
 use tidegate_store::{
     log::{Log, LogError},
     payload::{PayloadError, Payloads},
+};
+use tidegate_wire::{
+    json::Raw,
+    mcp::peek::{ResultPeek, ResultType},
 };
 
 use super::{
@@ -23,6 +27,9 @@ use super::{
     row::{Actor, Digest, Phase, PluginNote, Row, Status, hex},
 };
 use crate::policy::Permitted;
+
+/// Characters of a URI that a row holds.
+const LONGEST_URI: usize = 1_024;
 
 /// When a row counts as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +205,7 @@ impl Record {
         self.row.trace = traceparent.and_then(|text| text.split('-').nth(1)).map(str::to_owned);
     }
 
-    /// Notes the published name that was asked for and not found (cut to 128 characters).
+    /// Notes the published name or URI that was asked for and not found (cut to 128 characters).
     pub fn asked(&mut self, name: &str) {
         self.row.asked = Some(name.chars().take(128).collect());
     }
@@ -207,6 +214,26 @@ impl Record {
     pub fn tool(&mut self, tool: &Tool) {
         self.row.connector = Some(tool.connector.clone());
         self.row.tool = Some(tool.name.clone());
+    }
+
+    /// Notes what the operation is about: its connector, and its tool, prompt or resource.
+    pub fn target(&mut self, operation: &Operation) {
+        self.row.connector = Some(operation.connector().clone());
+        match operation {
+            Operation::CallTool(call) => self.row.tool = Some(call.tool.name.clone()),
+            Operation::Task(task) => self.row.tool = Some(task.tool.name.clone()),
+            Operation::GetPrompt(call) => self.row.prompt = Some(call.prompt.name.clone()),
+            Operation::ReadResource(resource) => self.resource(resource),
+            Operation::Complete(completion) => match &completion.of {
+                CompletionOf::Prompt(prompt) => self.row.prompt = Some(prompt.name.clone()),
+                CompletionOf::Template(template) => self.resource(template),
+            },
+        }
+    }
+
+    fn resource(&mut self, resource: &ResourceRef) {
+        let uri: String = resource.uri.chars().take(LONGEST_URI).collect();
+        self.row.resource = Some(uri.into());
     }
 
     /// Notes size and digest of the arguments as they are sent.
@@ -276,8 +303,7 @@ impl Record {
     pub async fn answered(mut self, answer: &Answer) -> Result<(), AuditError> {
         self.row.status = Some(match answer {
             Answer::Error(_) => Status::UpstreamError,
-            Answer::Result(result) if is_tool_error(result) => Status::ToolError,
-            Answer::Result(_) => Status::Ok,
+            Answer::Result(result) => status_of(result),
         });
         self.row.result = Some(self.audit.digest(answer.json()));
         self.keep(answer.json())?;
@@ -329,13 +355,17 @@ impl Drop for Record {
     }
 }
 
-/// Whether a tool result says `isError: true`.
-fn is_tool_error(result: &Json) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Peek {
-        #[serde(rename = "isError", default)]
-        is_error: bool,
+/// What a result says of itself.
+fn status_of(result: &Json) -> Status {
+    // Most results hold neither word; finding that out is cheaper than reading their members.
+    let text = result.as_str();
+    let says = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+    if !says("\"isError\"") && !says("\"input_required\"") && !says("\\u00") {
+        return Status::Ok;
     }
-    // Most results do not hold the word at all; finding that out is cheaper than reading them.
-    result.as_str().contains("\"isError\"") && result.read::<Peek>().is_ok_and(|peek| peek.is_error)
+    match ResultPeek::read(Raw::from(result)) {
+        Ok(peek) if peek.result_type == ResultType::InputRequired => Status::InputRequired,
+        Ok(peek) if peek.is_error => Status::ToolError,
+        _ => Status::Ok,
+    }
 }

@@ -7,8 +7,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tidegate_model::{
-    CallId, ConnectorId, KeyId, OrgId, PluginId, RefusalCode, RevisionId, Timestamp, Timings,
-    ToolName, UserId, VmcpId,
+    CallId, ConnectorId, KeyId, OrgId, PluginId, PromptName, RefusalCode, RevisionId, Timestamp,
+    Timings, ToolName, UserId, VmcpId,
 };
 
 /// The version of the row format; readers refuse a newer one.
@@ -67,8 +67,10 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// The upstream answered.
+    /// The upstream answered; a task it made of the call is an answer too.
     Ok,
+    /// The upstream asks for input before it answers (`resultType: input_required`).
+    InputRequired,
     /// The upstream answered with a tool error (`isError`).
     ToolError,
     /// The upstream answered with a JSON-RPC error.
@@ -120,6 +122,12 @@ pub struct Row {
     /// The policies that decided.
     #[serde(default, skip_serializing_if = "slice_is_empty")]
     pub policies: Arc<[String]>,
+    /// The prompt's original name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<PromptName>,
+    /// The original URI of the resource, or the text of the template (cut to 1,024 characters).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Box<str>>,
     /// Size and digest of the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Digest>,
@@ -170,6 +178,8 @@ impl Row {
             phase: Phase::Outcome,
             plugins: Vec::new(),
             policies: Arc::from([]),
+            prompt: None,
+            resource: None,
             result: None,
             revision: RevisionId::default(),
             shadow: Arc::from([]),
@@ -189,6 +199,15 @@ impl Row {
         let mut text = Vec::with_capacity(768);
         self.serialize(&mut serde_json::Serializer::new(&mut text))?;
         Ok(text)
+    }
+
+    /// What the operation was about, as `connector/` with the original name of the tool or
+    /// prompt or the URI of the resource; `None` where that never came out.
+    pub fn target(&self) -> Option<String> {
+        let tool = self.tool.as_ref().map(ToolName::as_str);
+        let prompt = self.prompt.as_ref().map(PromptName::as_str);
+        let name = tool.or(prompt).or(self.resource.as_deref())?;
+        Some(format!("{}/{name}", self.connector.as_ref()?))
     }
 
     /// Reads a row back.

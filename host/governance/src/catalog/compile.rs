@@ -1,4 +1,4 @@
-//! From configuration and tool records to a [`Snapshot`]: pure, total, deterministic.
+//! From configuration and offers of connectors to a [`Snapshot`]: pure, total, deterministic.
 //!
 //! A fault in one tool or one override never stops the others; it becomes a [`Notice`].
 
@@ -8,15 +8,15 @@ use std::{
 };
 
 use tidegate_model::{
-    ConnectorId, Json, OrgId, RevisionId, Tool, ToolName, ToolOverride, VirtualMcp, VmcpId,
+    ConnectorId, Json, Offer, OrgId, RevisionId, Tool, ToolName, ToolOverride, VirtualMcp, VmcpId,
 };
-
 use tidegate_wire::{json::Raw, mcp::header::HeaderParams};
 
 use super::{
-    ArgumentRules, PublishedTool, PublishedVmcp, Snapshot,
+    ArgumentRules, PublishedTool, PublishedVmcp, Snapshot, Uris,
     definition::{narrowed, with_members},
     names::{self, Pinned, Wanted},
+    offers,
 };
 
 /// What a customizer did to one tool.
@@ -33,11 +33,11 @@ pub struct CustomizerEdit {
 pub struct CatalogInput {
     /// The virtual MCPs.
     pub vmcps: Vec<VirtualMcp>,
-    /// The approved tools of each connector, in the connector's own order.
-    pub tools: BTreeMap<ConnectorId, Arc<[Arc<Tool>]>>,
-    /// Connectors that exist and have not shown their tools yet; nothing is said about them.
+    /// What each connector offers, in its own order; of tools, those that are approved.
+    pub offers: BTreeMap<ConnectorId, Arc<Offer>>,
+    /// Connectors that exist and have not shown their offer yet; nothing is said about them.
     pub pending: BTreeSet<ConnectorId>,
-    /// The names published before, for each virtual MCP.
+    /// The names under which tools were published before, for each virtual MCP.
     pub pinned: HashMap<VmcpId, Pinned>,
     /// What customizers did, for each virtual MCP, connector and original name; later edits
     /// are laid over earlier ones.
@@ -86,7 +86,7 @@ pub enum Notice {
 pub struct Compiled {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// Every published name, to be pinned.
+    /// Every published name of a tool, to be pinned.
     pub pinned: HashMap<VmcpId, Pinned>,
     /// What was noticed.
     pub notices: Vec<Notice>,
@@ -124,11 +124,15 @@ fn publish(
         .iter()
         .map(|one| Wanted {
             connector: &one.tool.connector,
-            tool: &one.tool.name,
+            original: one.tool.name.as_str(),
             chosen: one.change.name.as_deref(),
+            pinned: old
+                .get(&(one.tool.connector.clone(), one.tool.name.clone()))
+                .map(String::as_str),
         })
         .collect();
-    let names = names::assign(&wanted, old);
+    let uris = Uris::new(vmcp);
+    let names = if uris.is_identity() { names::keep(&wanted) } else { names::assign(&wanted) };
     let mut pins = old.clone();
     let mut tools = Vec::with_capacity(chosen.len());
     for (one, name) in chosen.into_iter().zip(names) {
@@ -142,16 +146,17 @@ fn publish(
             continue;
         };
         pins.insert((one.tool.connector.clone(), one.tool.name.clone()), name.clone());
-        tools.push(published(one, name));
+        tools.push(published(one, name, &uris));
     }
-    (PublishedVmcp::new(vmcp.clone(), tools), pins)
+    let besides = offers::publish(vmcp, input, &uris);
+    (PublishedVmcp::new(vmcp.clone(), uris, tools, besides), pins)
 }
 
 /// The tools a virtual MCP publishes, in order, with the changes to each.
 fn choose(vmcp: &VirtualMcp, input: &CatalogInput, notices: &mut Vec<Notice>) -> Vec<Chosen> {
     let mut chosen = Vec::new();
     for connector in &vmcp.connectors {
-        let Some(tools) = input.tools.get(connector) else {
+        let Some(offer) = input.offers.get(connector) else {
             if !input.pending.contains(connector) {
                 notices.push(Notice::UnknownConnector {
                     vmcp: vmcp.id.clone(),
@@ -160,7 +165,7 @@ fn choose(vmcp: &VirtualMcp, input: &CatalogInput, notices: &mut Vec<Notice>) ->
             }
             continue;
         };
-        let offers = |name: &ToolName| tools.iter().any(|tool| tool.name == *name);
+        let offers = |name: &ToolName| offer.tools.iter().any(|tool| tool.name == *name);
         let named = vmcp
             .only
             .iter()
@@ -176,7 +181,7 @@ fn choose(vmcp: &VirtualMcp, input: &CatalogInput, notices: &mut Vec<Notice>) ->
                 notices.push(notice);
             }
         }
-        for tool in tools.iter() {
+        for tool in offer.tools.iter() {
             let listed = |(c, t): &(ConnectorId, ToolName)| c == connector && *t == tool.name;
             if !vmcp.only.is_empty() && !vmcp.only.iter().any(listed) {
                 continue;
@@ -223,7 +228,7 @@ fn lay_over(under: &mut ToolOverride, over: &ToolOverride) {
     under.locked.extend(over.locked.clone());
 }
 
-fn published(one: Chosen, name: String) -> PublishedTool {
+fn published(one: Chosen, name: String, uris: &Uris) -> PublishedTool {
     let Chosen { tool, change, input_schema } = one;
     let mut members = Vec::new();
     if name != tool.name.as_str() {
@@ -239,7 +244,7 @@ fn published(one: Chosen, name: String) -> PublishedTool {
     members.extend(shown.map(|schema| ("inputSchema", schema)));
     PublishedTool {
         headers,
-        definition: with_members(&tool.definition, &members),
+        definition: uris.rewrite_tool(&tool.connector, &with_members(&tool.definition, &members)),
         arguments: ArgumentRules::new(tool.input_schema.clone(), change.defaults, change.locked),
         name: name.into(),
         tool,
@@ -275,6 +280,7 @@ mod tests {
             title: "Sales".into(),
             instructions: None,
             connectors: connectors.iter().map(|c| ConnectorId::new(c).unwrap()).collect(),
+            identity: false,
             only: vec![],
             overrides: vec![],
             anonymous: false,
@@ -287,7 +293,8 @@ mod tests {
         for tool in tools {
             by.entry(tool.connector.clone()).or_default().push(Arc::clone(tool));
         }
-        input.tools = by.into_iter().map(|(c, list)| (c, list.into())).collect();
+        let offer = |tools: Vec<_>| Arc::new(Offer { tools: tools.into(), ..Offer::default() });
+        input.offers = by.into_iter().map(|(c, list)| (c, offer(list))).collect();
         if let Some(first) = tools.first() {
             let key = (VmcpId::new("sales").unwrap(), first.connector.clone(), first.name.clone());
             input.edits.insert(key, edits.to_vec());

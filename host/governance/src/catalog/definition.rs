@@ -24,6 +24,14 @@ pub(super) fn with_members(definition: &Json, members: &[(&str, Json)]) -> Json 
         .unwrap_or_else(|_| definition.clone())
 }
 
+/// The definition with a string member set.
+pub(super) fn with_text(definition: &Json, member: &str, text: &str) -> Json {
+    match Json::of(text) {
+        Ok(text) => with_members(definition, &[(member, text)]),
+        Err(_) => definition.clone(),
+    }
+}
+
 /// An input schema without the locked arguments, and with the defaults shown and no longer
 /// required. `None` where nothing changes or the schema is no object.
 pub(super) fn narrowed(

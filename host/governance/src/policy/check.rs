@@ -231,7 +231,8 @@ fn permits_administration(reading: &mut Reading<'_>, index: usize) {
         && !policy.has_non_scope_constraint();
     if everything {
         let flag = "it permits administration too; name an action, such as \
-                    `action in [Action::\"connect\", Action::\"list\", Action::\"call_tool\"]`";
+                    `action in [Action::\"connect\", Action::\"list\", Action::\"call_tool\", \
+                    Action::\"get_prompt\", Action::\"read_resource\"]`";
         reading.flag(index, flag.into());
     }
 }

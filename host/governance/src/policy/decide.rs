@@ -8,7 +8,10 @@ use std::{fmt, sync::Arc};
 
 use cedar_policy::{Authorizer, Entity, EntityUid};
 use identity::{Caller, CallerClass, SignIn};
-use model::{Call, Operation as CallOperation, OrgId, RevisionId, Tool, VmcpId};
+use model::{
+    Call, CompletionOf, Operation as CallOperation, OrgId, Prompt, ResourceRef, RevisionId, Tool,
+    VmcpId,
+};
 use tidegate_identity as identity;
 use tidegate_model as model;
 
@@ -33,6 +36,11 @@ pub type Decision<T> = Result<Permitted<T>, Box<Denial<T>>>;
 const CLASSES: usize = 1_024;
 const PLANS: usize = 16_384;
 
+/// How many plans for resources are remembered, and the longest URI of one. Clients make up
+/// URIs, so these are apart: they can push out only each other.
+const RESOURCE_PLANS: usize = 2_048;
+const LONGEST_URI: usize = 512;
+
 /// The id that stands for the owner's permit, which no policy can take away.
 const OWNER: &str = "builtin:owner";
 
@@ -42,6 +50,9 @@ struct Class {
     principal: Entity,
     by_action: ByAction,
 }
+
+/// Who asks, through which virtual MCP, for what.
+type PlanKey = (CallerClass, Option<usize>, Operation);
 
 /// A plan and the class of callers it is for.
 #[derive(Debug)]
@@ -67,7 +78,8 @@ pub struct Policies {
     by_principal: ByPrincipal,
     authorizer: Authorizer,
     classes: Cache<CallerClass, Class>,
-    plans: Cache<(CallerClass, Option<usize>, Operation), Planned>,
+    plans: Cache<PlanKey, Planned>,
+    resource_plans: Cache<PlanKey, Planned>,
     none: Arc<[String]>,
 }
 
@@ -100,27 +112,32 @@ impl Policies {
             authorizer: Authorizer::new(),
             classes: Cache::new(CLASSES),
             plans: Cache::new(PLANS),
+            resource_plans: Cache::new(RESOURCE_PLANS),
             none: Arc::from([]),
         }
     }
 
     /// Whether the caller may make this call with these arguments.
+    ///
+    /// A completion is judged as what it belongs to: getting the prompt, reading the resource
+    /// whose URI is the template's text. A question about a task is permitted as long as the
+    /// tool could be called at all.
     pub fn authorize(
         &self,
         caller: &Caller,
         call: Call,
         context: &RequestContext<'_>,
     ) -> Decision<Call> {
-        // What is no tool is not known to policies yet.
-        let CallOperation::CallTool(tool_call) = &call.operation else {
-            return Err(self.unknown(call));
-        };
-        let index = self.world.callable(&tool_call.tool);
         let vmcp = self.reachable(caller, &call.org, &call.vmcp);
-        let (Some(index), Some(vmcp)) = (index, vmcp) else { return Err(self.unknown(call)) };
-        let arguments = tool_call.arguments.clone();
-        let asked = Asked { operation: Operation::Tool(index), vmcp: Some(vmcp), context };
-        self.answer(caller, call, asked, arguments.as_str())
+        let operation = self.operation(&call.operation);
+        let (Some(operation), Some(_)) = (operation, vmcp) else { return Err(self.unknown(call)) };
+        let arguments = match &call.operation {
+            CallOperation::Task(_) => return self.still_permits(caller, call, vmcp, operation),
+            CallOperation::CallTool(tool_call) => Some(tool_call.arguments.clone()),
+            _ => None,
+        };
+        let arguments = arguments.as_ref().map_or("{}", |arguments| arguments.as_str());
+        self.answer(caller, call, Asked { operation, vmcp, context }, arguments)
     }
 
     /// Whether the caller may perform an administrative action. The owner on the admin socket
@@ -166,11 +183,20 @@ impl Policies {
     /// Whether any input at any time could be permitted; `false` only when every one is
     /// provably refused, or when there is no such tool or virtual MCP.
     pub fn visible(&self, caller: &Caller, vmcp: &VmcpId, tool: &Tool) -> bool {
-        let index = self.world.callable(tool);
-        let vmcp = self.reachable(caller, &self.world.org, vmcp);
-        let (Some(index), Some(vmcp)) = (index, vmcp) else { return false };
-        let planned = self.planned(caller, Some(vmcp), Operation::Tool(index));
-        planned.is_some_and(|planned| planned.plan.may_permit())
+        self.could_permit(caller, vmcp, self.world.callable(tool).map(Operation::Tool))
+    }
+
+    /// Whether getting this prompt could be permitted at any time; `false` only when it is
+    /// provably refused, or when there is no such prompt or virtual MCP.
+    pub fn visible_prompt(&self, caller: &Caller, vmcp: &VmcpId, prompt: &Prompt) -> bool {
+        self.could_permit(caller, vmcp, self.world.offered(prompt).map(Operation::Prompt))
+    }
+
+    /// Whether reading this resource, listed or not, could be permitted at any time; `false`
+    /// only when it is provably refused, or when there is no such connector or virtual MCP.
+    /// A template is asked about by its text.
+    pub fn visible_resource(&self, caller: &Caller, vmcp: &VmcpId, resource: &ResourceRef) -> bool {
+        self.could_permit(caller, vmcp, Some(Operation::Resource(resource.clone())))
     }
 
     /// Every policy, in the order of the files.
@@ -181,6 +207,46 @@ impl Policies {
     /// The whole schema in Cedar's JSON form, for editors and `tidegate check`.
     pub fn schema(&self) -> Result<String, SchemaFault> {
         schema::whole(&self.world)
+    }
+
+    /// What a call asks of the policies; `None` for what does not exist.
+    fn operation(&self, operation: &CallOperation) -> Option<Operation> {
+        let prompt = |prompt: &Prompt| self.world.offered(prompt).map(Operation::Prompt);
+        let resource = |resource: &ResourceRef| Some(Operation::Resource(resource.clone()));
+        match operation {
+            CallOperation::CallTool(call) => self.world.callable(&call.tool).map(Operation::Tool),
+            CallOperation::Task(call) => self.world.callable(&call.tool).map(Operation::Tool),
+            CallOperation::GetPrompt(call) => prompt(&call.prompt),
+            CallOperation::ReadResource(read) => resource(read),
+            CallOperation::Complete(completion) => match &completion.of {
+                CompletionOf::Prompt(of) => prompt(of),
+                CompletionOf::Template(of) => resource(of),
+            },
+        }
+    }
+
+    fn could_permit(&self, caller: &Caller, vmcp: &VmcpId, operation: Option<Operation>) -> bool {
+        let vmcp = self.reachable(caller, &self.world.org, vmcp);
+        let (Some(operation), Some(_)) = (operation, vmcp) else { return false };
+        let planned = self.planned(caller, vmcp, operation);
+        planned.is_some_and(|planned| planned.plan.may_permit())
+    }
+
+    /// Permits what follows a call, as long as such a call could be made now.
+    fn still_permits<T>(
+        &self,
+        caller: &Caller,
+        subject: T,
+        vmcp: Option<usize>,
+        operation: Operation,
+    ) -> Decision<T> {
+        match self.planned(caller, vmcp, operation) {
+            Some(planned) if planned.plan.may_permit() => {
+                let (permits, shadow) = (&planned.plan.permit_ids, &planned.plan.shadow_ids);
+                Ok(self.permit(subject, Arc::clone(permits), Arc::clone(shadow)))
+            }
+            _ => Err(self.unknown(subject)),
+        }
     }
 
     fn on_vmcp(
@@ -210,16 +276,25 @@ impl Policies {
         vmcp: Option<usize>,
         operation: Operation,
     ) -> Option<Arc<Planned>> {
+        let plans = match &operation {
+            Operation::Resource(resource) if resource.uri.len() > LONGEST_URI => None,
+            Operation::Resource(_) => Some(&self.resource_plans),
+            _ => Some(&self.plans),
+        };
         let key = (caller.class(), vmcp, operation);
-        if let Some(planned) = self.plans.get(&key) {
+        if let Some(planned) = plans.and_then(|plans| plans.get(&key)) {
             return Some(planned);
         }
         let class = match self.classes.get(&caller.class()) {
             Some(class) => class,
             None => self.classes.put(caller.class(), self.new_class(caller)),
         };
-        let plan = self.new_plan(caller, &class, vmcp, operation)?;
-        Some(self.plans.put(key, Planned { class, plan }))
+        let plan = self.new_plan(caller, &class, vmcp, &key.2)?;
+        let planned = Planned { class, plan };
+        Some(match plans {
+            Some(plans) => plans.put(key, planned),
+            None => Arc::new(planned),
+        })
     }
 
     fn new_class(&self, caller: &Caller) -> Class {
@@ -240,7 +315,7 @@ impl Policies {
         caller: &Caller,
         class: &Class,
         vmcp: Option<usize>,
-        operation: Operation,
+        operation: &Operation,
     ) -> Option<Plan> {
         let target = self.world.target(operation)?;
         let mut matching = class.by_action.matching(&target);
@@ -268,11 +343,11 @@ impl Policies {
         caller: &'a Caller,
         vmcp: Option<&'a EntityUid>,
         request: &'a RequestContext<'a>,
-        operation: Operation,
+        operation: &Operation,
         arguments: &'a str,
     ) -> Facts<'a> {
         let tool = match operation {
-            Operation::Tool(index) => self.world.tools.get(index),
+            Operation::Tool(index) => self.world.tools.get(*index),
             _ => None,
         };
         let input = tool.map(|tool| (arguments, tool));
@@ -286,12 +361,12 @@ impl Policies {
         asked: Asked<'_>,
         arguments: &str,
     ) -> Decision<T> {
-        let Some(planned) = self.planned(caller, asked.vmcp, asked.operation) else {
+        let Some(planned) = self.planned(caller, asked.vmcp, asked.operation.clone()) else {
             return Err(self.unknown(subject));
         };
         let (plan, ground) = (&planned.plan, self.ground(&planned.class));
         let vmcp = plan.vmcp.as_ref();
-        let facts = self.facts(caller, vmcp, asked.context, asked.operation, arguments);
+        let facts = self.facts(caller, vmcp, asked.context, &asked.operation, arguments);
         if plan.enforced.open.is_empty() && plan.enforced.settled.permitted() {
             let shadow = self.shadow_refusals(plan, ground, &facts);
             return Ok(self.permit(subject, Arc::clone(&plan.permit_ids), shadow));

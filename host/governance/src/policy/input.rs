@@ -2,9 +2,9 @@
 //!
 //! Plain data: reading files and fetching tools is somebody else's work.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use model::{ConnectorId, OrgId, RevisionId, Tool, VirtualMcp};
+use model::{ConnectorId, Offer, OrgId, RevisionId, Tool, VirtualMcp};
 use serde::Serialize;
 use tidegate_model as model;
 
@@ -26,8 +26,8 @@ pub struct PolicyInput<'a> {
     pub revision: RevisionId,
     /// The policy files, in the order in which problems are to be reported.
     pub files: &'a [PolicyFile],
-    /// The approved tools of every connector that has a tool record.
-    pub tools: &'a [(ConnectorId, Arc<[Arc<Tool>]>)],
+    /// What every connector offers that has a record; of tools, those that are approved.
+    pub offers: &'a BTreeMap<ConnectorId, Arc<Offer>>,
     /// Tools that were approved once and are gone now, with their last definition. A policy
     /// that names one stays active and is flagged; nobody is permitted to call the tool.
     pub gone: &'a [Arc<Tool>],

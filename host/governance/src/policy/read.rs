@@ -243,6 +243,8 @@ impl<'a> Reading<'a> {
         let connectors = || world.connectors.iter().chain(&world.pending).map(|c| c.as_str());
         let missing = if *of == types.action || *of == types.tool {
             return self.tool_literal(index, text, name);
+        } else if *of == types.prompt || *of == types.resource {
+            return self.part_literal(index, text, name);
         } else if *of == types.connector {
             let near = text::nearest(id, connectors());
             (!connectors().any(|known| known == id)).then_some(("connector", near))
@@ -300,6 +302,36 @@ impl<'a> Reading<'a> {
             None => format!("there is no tool `{id}`; a tool is written `connector/tool`"),
         };
         self.problem(index, find_name(text, name), message, near);
+    }
+
+    /// Checks the name of a prompt or resource. A prompt that is not offered is flagged only:
+    /// which ones are changes without notice, and no record keeps those of before. A URI is
+    /// free text.
+    fn part_literal(&mut self, index: usize, text: &str, name: &EntityUid) {
+        let (world, id) = (self.world, name.id().unescaped());
+        let (kind, form) = if *name.type_name() == world.types.prompt {
+            ("prompt", "connector/prompt")
+        } else {
+            ("resource", "connector/uri")
+        };
+        let Some((connector, rest)) = id.split_once('/') else {
+            let message = format!("there is no {kind} `{id}`; a {kind} is written `{form}`");
+            return self.problem(index, find_name(text, name), message, None);
+        };
+        let mut known = world.connectors.iter().chain(&world.pending).map(|id| id.as_str());
+        if !known.any(|id| id == connector) {
+            let known = world.connectors.iter().chain(&world.pending).map(|id| id.as_str());
+            let near = text::nearest(connector, known).map(|near| format!("{near}/{rest}"));
+            let message = format!("there is no connector `{connector}`");
+            return self.problem(index, find_name(text, name), message, near);
+        }
+        let is_seen = world.connectors.contains(connector);
+        if kind == "prompt" && is_seen && world.prompt(id).is_none() {
+            let near = text::nearest(id, world.prompts.iter().map(|known| known.id.as_str()));
+            let meant = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let flag = format!("connector `{connector}` offers no prompt `{rest}` now{meant}");
+            self.flag(index, flag);
+        }
     }
 
     /// Flags a policy, once per sentence.

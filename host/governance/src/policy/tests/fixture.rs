@@ -1,14 +1,19 @@
 //! Callers, tools and calls for tests.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use identity::{
     Caller,
     method::api_key::{ApiKeys, KeyRecord, generate},
 };
 use model::{
-    Call, CallId, Clock, ConnectorId, Json, KeyId, Operation, OrgId, RevisionId, Timestamp, Tool,
-    ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
+    Call, CallId, Clock, ConnectorId, Json, KeyId, Offer, Operation, OrgId, Prompt, PromptName,
+    ResourceRef, RevisionId, Timestamp, Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId,
+    VirtualMcp, VmcpId,
 };
 use tidegate_identity as identity;
 use tidegate_model as model;
@@ -71,6 +76,22 @@ pub(in crate::policy) fn tool(id: &str, class: ToolClass, schema: &str) -> Arc<T
     })
 }
 
+/// A prompt `connector/name`.
+pub(in crate::policy) fn prompt(id: &str) -> Arc<Prompt> {
+    let (connector, name) = id.split_once('/').unwrap();
+    Arc::new(Prompt {
+        connector: ConnectorId::new(connector).unwrap(),
+        name: PromptName::new(name).unwrap(),
+        definition: Json::empty_object(),
+    })
+}
+
+/// A resource `connector/uri`.
+pub(in crate::policy) fn resource(id: &str) -> ResourceRef {
+    let (connector, uri) = id.split_once('/').unwrap();
+    ResourceRef { connector: ConnectorId::new(connector).unwrap(), uri: uri.into() }
+}
+
 /// An object schema: properties, and which of them are required.
 pub(in crate::policy) fn object(properties: &str, required: &str) -> String {
     format!(r#"{{"type":"object","properties":{{{properties}}},"required":[{required}]}}"#)
@@ -81,6 +102,7 @@ pub(in crate::policy) fn object(properties: &str, required: &str) -> String {
 pub(in crate::policy) struct Org {
     pub(in crate::policy) files: Vec<PolicyFile>,
     pub(in crate::policy) tools: Vec<Arc<Tool>>,
+    pub(in crate::policy) prompts: Vec<Arc<Prompt>>,
     pub(in crate::policy) gone: Vec<Arc<Tool>>,
     pub(in crate::policy) pending: Vec<ConnectorId>,
     pub(in crate::policy) vmcps: Vec<VirtualMcp>,
@@ -123,13 +145,22 @@ impl Org {
         for tool in &self.tools {
             tools.entry(tool.connector.clone()).or_default().push(Arc::clone(tool));
         }
-        let tools: Vec<(ConnectorId, Arc<[Arc<Tool>]>)> =
-            tools.into_iter().map(|(id, tools)| (id, tools.into())).collect();
+        let mut prompts: BTreeMap<ConnectorId, Vec<Arc<Prompt>>> = BTreeMap::new();
+        for prompt in &self.prompts {
+            prompts.entry(prompt.connector.clone()).or_default().push(Arc::clone(prompt));
+        }
+        let ids: BTreeSet<ConnectorId> = tools.keys().chain(prompts.keys()).cloned().collect();
+        let offers = ids.into_iter().map(|id| {
+            let (tools, prompts) = (tools.remove(&id), prompts.remove(&id));
+            let (tools, prompts) = (tools.unwrap_or_default(), prompts.unwrap_or_default());
+            let offer = Offer { tools: tools.into(), prompts: prompts.into(), ..Offer::default() };
+            (id, Arc::new(offer))
+        });
         compile(&PolicyInput {
             org: &OrgId::default_org(),
             revision: RevisionId(7),
             files: &self.files,
-            tools: &tools,
+            offers: &offers.collect(),
             gone: &self.gone,
             pending: &self.pending,
             vmcps: &self.vmcps,
@@ -162,6 +193,7 @@ pub(in crate::policy) fn vmcp(id: &str) -> VirtualMcp {
         title: id.to_owned(),
         instructions: None,
         connectors: Vec::new(),
+        identity: false,
         only: Vec::new(),
         overrides: Vec::new(),
         anonymous: false,
@@ -170,11 +202,16 @@ pub(in crate::policy) fn vmcp(id: &str) -> VirtualMcp {
 
 pub(in crate::policy) fn call(tool: Arc<Tool>, vmcp: &str, arguments: &str) -> Call {
     let arguments = Json::from_checked(arguments.to_owned().into());
+    operation(Operation::CallTool(ToolCall { tool, arguments, more: Vec::new() }), vmcp)
+}
+
+/// A call of anything through this virtual MCP.
+pub(in crate::policy) fn operation(operation: Operation, vmcp: &str) -> Call {
     Call {
         id: CallId::new(Timestamp::from_millis(0), [0; 10]),
         org: OrgId::default_org(),
         vmcp: VmcpId::new(vmcp).unwrap(),
-        operation: Operation::CallTool(ToolCall { tool, arguments, more: Vec::new() }),
+        operation,
         meta: None,
         given: None,
         trace: TraceContext::default(),

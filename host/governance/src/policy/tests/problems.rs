@@ -145,7 +145,8 @@ fn a_policy_about_a_connector_never_seen_is_kept_unchecked() {
 fn what_is_legal_but_suspicious_is_flagged() {
     let never = "as things stand it never applies: its scope or its conditions fit no call";
     let admin = "it permits administration too; name an action, such as `action in \
-                 [Action::\"connect\", Action::\"list\", Action::\"call_tool\"]`";
+                 [Action::\"connect\", Action::\"list\", Action::\"call_tool\", \
+                 Action::\"get_prompt\", Action::\"read_resource\"]`";
     let cases = [
         ("permit(principal, action, resource);", Some(admin)),
         ("permit(principal, action in Action::\"call_tool\", resource);", None),
@@ -155,7 +156,10 @@ fn what_is_legal_but_suspicious_is_flagged() {
             "forbid(principal, action in Action::\"call_tool\", resource) when { context.input has \"zzzzzz\" };",
             Some(never),
         ),
-        ("forbid(principal, action, resource is Prompt);", Some(never)),
+        ("forbid(principal, action, resource is Prompt);", None),
+        ("forbid(principal, action, resource is Resource in Connector::\"crm\");", None),
+        ("forbid(principal, action in Action::\"call_tool\", resource is Prompt);", Some(never)),
+        ("forbid(principal, action == Action::\"get_prompt\", resource is Tool);", Some(never)),
         ("forbid(principal, action, resource) when { false };", Some(never)),
         (
             "forbid(principal, action in Action::\"call_tool\", resource) when { context.vmcp == VirtualMcp::\"sales\" };",
