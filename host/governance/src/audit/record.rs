@@ -10,8 +10,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tidegate_identity::Caller;
 use tidegate_model::{
-    Answer, Call, CallId, Clock, CompletionOf, Json, Operation, OrgId, Refusal, RefusalCode,
-    ResourceRef, RevisionId, Stage, TaskMethod, Tool, VmcpId,
+    Answer, Call, CallId, Clock, CompletionOf, ConnectorId, Json, Operation, OrgId, Refusal,
+    RefusalCode, ResourceRef, RevisionId, Stage, TaskMethod, Tool, VmcpId,
 };
 use tidegate_store::{
     log::{Log, LogError},
@@ -234,6 +234,11 @@ impl Record {
     fn resource(&mut self, resource: &ResourceRef) {
         let uri: String = resource.uri.chars().take(LONGEST_URI).collect();
         self.row.resource = Some(uri.into());
+    }
+
+    /// Notes the connector, where that is all that is known (questions of a server).
+    pub fn connector(&mut self, connector: &ConnectorId) {
+        self.row.connector = Some(connector.clone());
     }
 
     /// Notes size and digest of the arguments as they are sent.
