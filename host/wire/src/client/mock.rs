@@ -45,6 +45,8 @@ pub(crate) enum Act {
     Raw(Vec<u8>),
     /// Nothing more until the client has posted a response with this id.
     Answered(String),
+    /// Nothing more until such a request has arrived.
+    Met(fn(&Seen) -> bool),
     /// Nothing more until the client goes away.
     Hang,
     /// Close the connection.
@@ -205,6 +207,7 @@ impl Mock {
                         };
                         self.until(|mock| mock.seen().iter().any(is_it)).await;
                     }
+                    Act::Met(is_it) => self.until(|mock| mock.seen().iter().any(is_it)).await,
                     Act::Hang => {
                         let mut end = [0; 64];
                         while matches!(stream.read(&mut end).await, Ok(1..)) {}
