@@ -7,6 +7,8 @@ mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod examples;
