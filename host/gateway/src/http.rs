@@ -9,3 +9,4 @@ mod mcp;
 pub(crate) mod ops;
 pub(crate) mod router;
 mod stream;
+mod unstalled;

@@ -2,25 +2,35 @@
 //!
 //! A session is bound to a person and a virtual MCP, never to the bytes of a credential, and
 //! is no proof of anything: every request is authenticated anew. It remembers the revision
-//! that was negotiated and which requests are under way, so that they can be cancelled.
+//! that was negotiated, which requests are under way, what its client was asked and what was
+//! sent on its streams. Nothing of that takes room before it is used.
+
+pub(crate) mod questions;
+pub(crate) mod streams;
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::StatusCode;
 use tidegate_identity::Caller;
 use tidegate_model::{OrgId, Timestamp, UserId, VmcpId};
 use tidegate_wire::{
-    client::{Affinity, ClientCan},
-    mcp::{Level, OwnedId, Revision},
+    client::{Affinity, ClientCan, Profile},
+    mcp::{Level, OwnedId, Revision, code},
+    server::Rejection,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::{call::Context, gateway::Gateway, notices::follows::Follows};
+use questions::Questions;
+use streams::{Reader, Streams, Writer};
 
 const SHARDS: usize = 16;
 
@@ -37,13 +47,21 @@ pub(crate) struct Session {
     pub(crate) revision: Revision,
     /// What the client called itself.
     pub(crate) client: Option<Box<str>>,
-    /// What the client said it can do.
+    /// What the client said it can do, as far as its revision knows it.
     pub(crate) can: ClientCan,
     affinity: Affinity,
     /// The least severe log line that the client wants; all of them until it says so.
     level: AtomicU8,
     used: AtomicU64,
     running: Mutex<Vec<(OwnedId, CancellationToken)>>,
+    ended: CancellationToken,
+    /// Tells its streams from those of other sessions.
+    salt: u64,
+    streams: OnceLock<Streams>,
+    /// The number of the stream that belongs to no request.
+    own: Mutex<Option<u64>>,
+    questions: OnceLock<Questions>,
+    follows: OnceLock<Arc<Follows>>,
 }
 
 /// Why no session could be opened.
@@ -58,14 +76,14 @@ pub(crate) enum SessionRefused {
 }
 
 impl Session {
-    /// Notes a request under way; its token is cancelled when the client says so. `None` where
-    /// the id is in use already.
+    /// Notes a request under way; its token is cancelled when the client says so, and when the
+    /// session ends. `None` where the id is in use already.
     pub(crate) fn begin(&self, id: OwnedId) -> Option<CancellationToken> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.iter().any(|(known, _)| *known == id) {
             return None;
         }
-        let token = CancellationToken::new();
+        let token = self.ended.child_token();
         running.push((id, token.clone()));
         Some(token)
     }
@@ -86,6 +104,77 @@ impl Session {
         }
     }
 
+    /// Cancelled when the session has ended.
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// What is sent to the client on streams.
+    pub(crate) fn streams(&self) -> &Streams {
+        self.streams.get_or_init(|| Streams::new(self.salt))
+    }
+
+    /// What the client is asked.
+    pub(crate) fn questions(&self) -> &Questions {
+        self.questions.get_or_init(Questions::default)
+    }
+
+    /// A connection to the one stream that belongs to no request, in place of the one it had.
+    /// Where there was no such stream, also the writer of the new one.
+    pub(crate) fn own_stream(&self) -> (Reader, Option<Writer>) {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = own.and_then(|number| self.streams().again(number)) {
+            return (reader, None);
+        }
+        let (writer, reader) = self.streams().open();
+        *own = Some(writer.number());
+        (reader, Some(writer))
+    }
+
+    /// A connection that goes on after the event with this id; see [`Streams::resume`].
+    pub(crate) fn resume(&self, last: &str) -> Option<Reader> {
+        self.streams.get()?.resume(last)
+    }
+
+    /// Whether the event with this id was sent on the stream that belongs to no request.
+    pub(crate) fn is_own_event(&self, id: &str) -> bool {
+        let own = *self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.is_some() && self.streams.get().and_then(|streams| streams.stream_of(id)) == own
+    }
+
+    /// Whose organisation it belongs to.
+    pub(crate) fn org(&self) -> &OrgId {
+        &self.org
+    }
+
+    /// What the client subscribed to.
+    pub(crate) fn follows(&self, gateway: &Gateway) -> Arc<Follows> {
+        Arc::clone(self.follows.get_or_init(|| Follows::new(&gateway.notices)))
+    }
+
+    /// Subscribes to a resource, by published URI; refused where the caller may not read it or
+    /// there is no room. Updates travel on the stream that belongs to no request.
+    pub(crate) fn subscribe(
+        &self,
+        gateway: &Gateway,
+        context: &Context,
+        uri: &str,
+    ) -> Result<(), Rejection> {
+        let (revision, caller) = (&context.revision, &context.caller);
+        let refused = |words| Rejection::new(StatusCode::OK, code::INVALID_PARAMS, words);
+        let vmcp = revision.snapshot.vmcp(self.vmcp.as_str());
+        let vmcp = vmcp.ok_or_else(|| refused("there is no such virtual MCP here".to_owned()))?;
+        let followed = self.follows(gateway).follow(revision, caller, vmcp, uri);
+        followed.map_err(|error| refused(error.to_string()))
+    }
+
+    /// Ends a subscription; one that there is not is not an error.
+    pub(crate) fn unsubscribe(&self, uri: &str) {
+        if let Some(follows) = self.follows.get() {
+            follows.unfollow(uri);
+        }
+    }
+
     /// The mark under which connectors keep what belongs to this session.
     pub(crate) fn affinity(&self) -> Affinity {
         self.affinity
@@ -100,6 +189,16 @@ impl Session {
     pub(crate) fn set_level(&self, level: Level) {
         let place = Level::ALL.iter().position(|known| *known == level).unwrap_or_default();
         self.level.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    fn used(&self) -> Timestamp {
+        Timestamp::from_millis(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Whether something is under way, or a client listens.
+    fn is_busy(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        !running.is_empty() || self.streams.get().is_some_and(Streams::are_read)
     }
 
     fn is_of(&self, caller: &Caller, vmcp: &VmcpId) -> bool {
@@ -134,13 +233,15 @@ impl Sessions {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(SessionRefused::Full);
         }
-        let mut random = [0_u8; 32];
-        getrandom::fill(&mut random).map_err(|_| SessionRefused::NoRandomness)?;
-        let (name, mark) = random.split_at(16);
+        let Some(Random { name, mark, salt }) = Random::new() else {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(SessionRefused::NoRandomness);
+        };
         let id: SessionId = URL_SAFE_NO_PAD.encode(name).into();
-        // Apart from the id, so that no connector's state tells it.
-        let affinity = <[u8; 16]>::try_from(mark).map(u128::from_be_bytes).unwrap_or_default();
+        // All apart, so that neither a connector's state nor the id of an event tells the id.
+        let affinity = u128::from_be_bytes(mark);
         let (client, can) = client;
+        let can = ClientCan { profile: known_to(revision, can.profile), ..can };
         let session = Session {
             org: caller.org().clone(),
             user: caller.user().clone(),
@@ -153,6 +254,12 @@ impl Sessions {
             level: AtomicU8::new(0),
             used: AtomicU64::new(now.as_millis()),
             running: Mutex::default(),
+            ended: CancellationToken::new(),
+            salt: u64::from_be_bytes(salt),
+            streams: OnceLock::new(),
+            own: Mutex::default(),
+            questions: OnceLock::new(),
+            follows: OnceLock::new(),
         };
         self.shard(&id, |map| map.insert(id.clone(), Arc::new(session)));
         Ok(id)
@@ -173,31 +280,45 @@ impl Sessions {
         })
     }
 
-    /// Ends a session and cancels what it has under way; whether there was one.
-    pub(crate) fn close(&self, id: &str, caller: &Caller, vmcp: &VmcpId, now: Timestamp) -> bool {
-        let Some(session) = self.find(id, caller, vmcp, now) else { return false };
-        if self.shard(id, |map| map.remove(id)).is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
-        for (_, token) in session.running.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            token.cancel();
-        }
-        true
+    /// Ends a session and cancels what it has under way; the session, if there was one.
+    pub(crate) fn close(
+        &self,
+        id: &str,
+        caller: &Caller,
+        vmcp: &VmcpId,
+        now: Timestamp,
+    ) -> Option<Arc<Session>> {
+        let session = self.find(id, caller, vmcp, now)?;
+        // Of two that close it at once, one does.
+        self.shard(id, |map| map.remove(id))?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        session.ended.cancel();
+        Some(session)
     }
 
-    /// Ends all sessions that have been idle for that long and have nothing under way.
-    pub(crate) fn reap(&self, now: Timestamp, idle: Duration) {
+    /// Ends all sessions that have been idle for that long and have nothing under way, and
+    /// forgets old streams of the others. Returns those that ended.
+    pub(crate) fn reap(&self, now: Timestamp, idle: Duration) -> Vec<Arc<Session>> {
+        let mut gone = Vec::new();
         for shard in &self.shards {
             let mut map = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = map.len();
             map.retain(|_, session| {
-                let used = Timestamp::from_millis(session.used.load(Ordering::Relaxed));
-                let busy =
-                    !session.running.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-                busy || used.after(idle) > now
+                let busy = session.is_busy();
+                if busy {
+                    session.used.store(now.as_millis(), Ordering::Relaxed);
+                }
+                let keep = busy || session.used().after(idle) > now;
+                if keep {
+                    session.streams.get().into_iter().for_each(Streams::sweep);
+                } else {
+                    session.ended.cancel();
+                    gone.push(Arc::clone(session));
+                }
+                keep
             });
-            self.count.fetch_sub(before - map.len(), Ordering::Relaxed);
         }
+        self.count.fetch_sub(gone.len(), Ordering::Relaxed);
+        gone
     }
 
     /// How many there are.
@@ -216,3 +337,37 @@ impl Sessions {
         act(&mut shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// What a client of this revision can be asked, of what it declared.
+fn known_to(revision: Revision, declared: Profile) -> Profile {
+    const FINER: Profile = Profile::SAMPLING_TOOLS.with(Profile::SAMPLING_CONTEXT);
+    const MODES: Profile = Profile::FORM.with(Profile::URL);
+    if revision >= Revision::V2025_11_25 {
+        return declared;
+    }
+    // There was one mode before there were modes, and no member could be said of it.
+    let asks_forms = revision.has_elicitation() && declared.without(MODES) != declared;
+    let known = declared.without(MODES).without(FINER);
+    if asks_forms { known.with(Profile::FORM) } else { known }
+}
+
+/// What of a session is random.
+struct Random {
+    name: [u8; 16],
+    mark: [u8; 16],
+    salt: [u8; 8],
+}
+
+impl Random {
+    /// `None` where the system has no randomness.
+    fn new() -> Option<Self> {
+        let mut random = Self { name: [0; 16], mark: [0; 16], salt: [0; 8] };
+        getrandom::fill(&mut random.name).ok()?;
+        getrandom::fill(&mut random.mark).ok()?;
+        getrandom::fill(&mut random.salt).ok()?;
+        Some(random)
+    }
+}
+
+#[cfg(test)]
+mod tests;

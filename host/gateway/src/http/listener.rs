@@ -1,7 +1,7 @@
 //! Listeners: accept, TLS, one task per connection, drain.
 //!
 //! Knows no route. A connection has ten seconds to send the head of a request (slow-loris),
-//! and is told to close once the process drains.
+//! must read what it is sent, and is told to close once the process drains.
 
 use std::{
     io,
@@ -26,6 +26,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::unstalled::Unstalled;
 use crate::config::process::TlsConfig;
 
 /// Time for the head of a request, and for a TLS handshake.
@@ -117,6 +118,7 @@ pub(crate) async fn serve(
             tracing::debug!(%error, "a connection ended before it began");
             continue;
         }
+        let socket = Unstalled::new(socket);
         let router = router.clone();
         let watcher = graceful.watcher();
         let cut = ending.cut.clone();

@@ -31,6 +31,7 @@ use crate::{
         refusal,
     },
     gateway::Gateway,
+    jobs::reap,
 };
 use admit::{Admitted, NotAdmitted, admit};
 pub(super) use running::Ended;
@@ -97,7 +98,7 @@ async fn answer(
     let answer = match parts.method {
         Verb::POST => post(gateway, admitted, parts, body).await,
         Verb::DELETE => delete(&gateway, &admitted, parts),
-        // No stream outside a request yet; the specification's answer to GET is then 405.
+        Verb::GET => legacy::stream(&gateway, &admitted, parts).map_err(Refused::from),
         _ => Err(Rejection::verb().into()),
     };
     if let Err(Refused { rejection, .. }) = &answer {
@@ -130,10 +131,15 @@ fn delete(
     let id = server::session_id(parts)?;
     let known = match id {
         None => server::Session::Absent,
-        Some(id) if gateway.sessions.close(id, &context.caller, &admitted.vmcp, context.at) => {
-            return Ok(respond::whole(server::accepted()));
+        Some(id) => {
+            match gateway.sessions.close(id, &context.caller, &admitted.vmcp, context.at) {
+                Some(session) => {
+                    reap::release(gateway, &session);
+                    return Ok(respond::whole(server::accepted()));
+                }
+                None => server::Session::Unknown,
+            }
         }
-        Some(_) => server::Session::Unknown,
     };
     server::in_session(parts, known)?;
     Err(Rejection::verb().into())
@@ -195,6 +201,10 @@ async fn one(
             Spoken { revision, session, meta: Meta::of(message.params()) }
         }
     };
+    if let (Some(session), Message::Response(response)) = (&spoken.session, message) {
+        legacy::answered(session, response, text);
+        return Ok(respond::whole(server::accepted()));
+    }
     admitted.context.trace = spoken.meta.trace();
     let incoming = methods::Incoming { headers: &parts.headers, text, message };
     let reply =
@@ -206,7 +216,14 @@ async fn one(
             let call = respond::Calling::new(admitted, *request, &spoken, id, accept)?;
             Ok(call.respond(gateway).await)
         }
-        (Reply::Call(_), None) | (Reply::Accepted, _) => Ok(respond::whole(server::accepted())),
+        (Reply::Resume(request, parked, responses), Some(id)) => {
+            let call = respond::Calling::new(admitted, *request, &spoken, id, accept)?;
+            Ok(call.resume(gateway, parked, responses).await)
+        }
+        (Reply::Listen, Some(id)) => {
+            listen::respond(gateway, admitted, &spoken, message.params(), id, accept).await
+        }
+        (Reply::Accepted, _) | (_, None) => Ok(respond::whole(server::accepted())),
     }
 }
 
@@ -236,6 +253,12 @@ async fn batch(
                     None,
                 );
                 Some(answer)
+            }
+            Ok(Message::Response(response)) => {
+                if let Some(session) = &session {
+                    legacy::answered(session, response, text);
+                }
+                None
             }
             Ok(message) => {
                 let meta = Meta::of(message.params());

@@ -1,8 +1,9 @@
 //! The body of an answer that is a stream of events.
 //!
-//! Carries the notifications of one call and then its answer, with a comment now and then so
-//! that no proxy cuts a quiet stream. It holds the call: for a modern client, dropping the
-//! body (the client has gone) drops the call with it.
+//! Pulled by the connection, so that a slow client holds back whoever writes; a comment now
+//! and then keeps proxies from cutting a quiet stream. [`body`] carries one call and holds it:
+//! dropping the body (the client has gone) drops the call. [`kept`] shows what a session
+//! keeps, and holds nothing.
 
 use std::{convert::Infallible, future::Future, pin::Pin, time::Duration};
 
@@ -12,12 +13,18 @@ use futures_util::stream;
 use tidegate_wire::{
     client::{Event, Notification},
     json::Raw,
-    mcp::envelope,
+    mcp::{
+        envelope,
+        method::Method,
+        peek::key,
+        splice::{self, Edit},
+    },
     sse,
 };
 use tokio::sync::mpsc;
 
 use super::mcp::Ended;
+use crate::session::streams::Reader;
 
 /// A call under way that ends in the JSON-RPC response to send.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Ended> + Send>>;
@@ -52,6 +59,22 @@ pub(super) fn body(
         None => State::First(sse::KEEP_ALIVE.to_vec(), open),
     };
     Body::from_stream(stream::unfold(state, next))
+}
+
+/// The body for one connection to a stream that a session keeps.
+pub(super) fn kept(reader: Reader) -> Body {
+    Body::from_stream(stream::unfold((reader, true), |(mut reader, is_first)| async move {
+        let event = match reader.ready() {
+            Some(event) => event,
+            // The client learns at once that there is a stream.
+            None if is_first => Bytes::from_static(sse::KEEP_ALIVE),
+            None => match tokio::time::timeout(QUIET, reader.next()).await {
+                Ok(event) => event?,
+                Err(_) => Bytes::from_static(sse::KEEP_ALIVE),
+            },
+        };
+        Some((Ok::<_, Infallible>(event), (reader, false)))
+    }))
 }
 
 async fn next(state: State) -> Option<(Result<Bytes, Infallible>, State)> {
@@ -108,15 +131,16 @@ async fn receive(channel: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
 /// cannot be told to this client.
 fn event_of(event: &Event, token: Option<&str>) -> Option<Vec<u8>> {
     let Event::Notification(note) = event else { return None };
-    notification(note, token)
+    message(note, token).map(|message| self::event(&message))
 }
 
-fn notification(note: &Notification, token: Option<&str>) -> Option<Vec<u8>> {
-    use tidegate_wire::mcp::{method::Method, peek::key, splice};
+/// A notification of a server as the message for the client whose progress token this is;
+/// `None` for progress that it did not ask for.
+pub(super) fn message(note: &Notification, token: Option<&str>) -> Option<Vec<u8>> {
     let params = Raw::from_checked(note.params.as_str());
     let mut message = Vec::with_capacity(note.params.len() + 128);
     if note.method == Method::Progress.name() {
-        let edits = [splice::Edit::set(key::PROGRESS_TOKEN, Raw::from_checked(token?))];
+        let edits = [Edit::set(key::PROGRESS_TOKEN, Raw::from_checked(token?))];
         let params = splice::object(params, &edits).ok()?;
         envelope::notification(
             &mut message,
@@ -126,7 +150,7 @@ fn notification(note: &Notification, token: Option<&str>) -> Option<Vec<u8>> {
     } else {
         envelope::notification(&mut message, &note.method, Some(params));
     }
-    Some(self::event(&message))
+    Some(message)
 }
 
 fn event(message: &[u8]) -> Vec<u8> {

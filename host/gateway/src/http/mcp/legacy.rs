@@ -2,28 +2,38 @@
 //!
 //! An operation lives in a task of its own, since a lost connection does not cancel it
 //! (2025-11-25, transports); the session knows it, so that the client can cancel it by id.
+//! What is told while it runs goes on a stream that the session keeps, see [`telling`].
+
+mod own;
+mod telling;
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::Response;
+use http::{Response, request::Parts};
+use tidegate_model::{Answer, Json};
 use tidegate_wire::{
-    client::{Event, Exchange},
-    server,
+    client::{Exchange, Profile},
+    json::Kind,
+    mcp::{envelope, header},
+    server::{self, Rejection},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admit::Admitted,
     modern::json,
     respond::{PATIENCE, WAITING},
     running::{Running, failed, gone, rejected},
 };
 use crate::{
+    call::park::question,
     gateway::Gateway,
     http::stream::{self, Answering},
     session::Session,
 };
+use telling::{Client, Telling};
 
 /// Runs an operation and answers: with JSON when it is quick and quiet, else with events.
 pub(super) async fn respond(
@@ -35,27 +45,39 @@ pub(super) async fn respond(
     events: bool,
 ) -> Response<Body> {
     if !events {
-        return json(detached(call, gateway, exchange, session, cancelled).await);
+        return json(detached(call, gateway, unasked(exchange), session, cancelled).await);
     }
+    let client = Client { admitted: call.admitted.clone(), session, token };
     let (sender, mut inbox) = mpsc::channel(WAITING);
-    let exchange = Exchange { events: Some(sender), progress: token.is_some(), ..exchange };
-    let mut call = detached(call, gateway, exchange, session, cancelled);
-    tokio::select! {
+    let exchange = Exchange { events: Some(sender), progress: client.token.is_some(), ..exchange };
+    let session = Arc::clone(&client.session);
+    let mut call = detached(call, Arc::clone(&gateway), exchange, session, cancelled);
+    let first = tokio::select! {
         biased;
         ended = &mut call => match inbox.try_recv().ok() {
-            None => json(ended),
+            None => return json(ended),
             Some(first) => {
-                let call: Answering = Box::pin(std::future::ready(ended));
-                server::event_stream(stream::body(call, Some(first), Some(inbox), token))
+                call = Box::pin(std::future::ready(ended));
+                Some(first)
             }
         },
-        Some(first) = receive(&mut inbox) => {
-            server::event_stream(stream::body(call, Some(first), Some(inbox), token))
-        }
-        () = tokio::time::sleep(PATIENCE) => {
-            server::event_stream(stream::body(call, None, Some(inbox), token))
-        }
+        Some(first) = inbox.recv() => Some(first),
+        () = tokio::time::sleep(PATIENCE) => None,
+    };
+    let (writer, reader) = client.session.streams().open();
+    if client.session.revision.has_priming_event() {
+        writer.prime();
     }
+    let tracker = gateway.detached.clone();
+    tracker.spawn(Telling::new(gateway, client, writer).run(call, first, inbox));
+    server::event_stream(stream::kept(reader))
+}
+
+/// The client behind a call that gets its answer alone: it cannot be asked.
+pub(super) fn unasked(exchange: Exchange) -> Exchange {
+    let mut exchange = exchange;
+    exchange.can.profile = Profile::NONE;
+    exchange
 }
 
 /// Runs the call in a task of its own, to its end or until the client cancels it.
@@ -81,6 +103,47 @@ pub(super) fn detached(
     Box::pin(async move { task.await.unwrap_or(lost) })
 }
 
-async fn receive(inbox: &mut mpsc::Receiver<Event>) -> Option<Event> {
-    inbox.recv().await
+/// Takes a client's answer to a question of a server. One that answers nothing is ignored.
+pub(super) fn answered(session: &Session, response: &envelope::Response<'_>, text: &Json) {
+    let answer = match response.outcome {
+        Ok(result) if result.kind() == Kind::Object => Answer::Result(result.within(text)),
+        Ok(_) => question::unasked("the client sent no usable result"),
+        Err(error) => Answer::Error(error.within(text)),
+    };
+    let id = response.id.and_then(|id| id.number());
+    if !id.is_some_and(|id| session.questions().answer(id, answer)) {
+        tracing::debug!("a client answered what it was not asked");
+    }
+}
+
+/// Serves GET: what follows the event that the client saw last, on its stream, or the one
+/// stream of the session that belongs to no request.
+pub(super) fn stream(
+    gateway: &Arc<Gateway>,
+    admitted: &Admitted,
+    parts: &Parts,
+) -> Result<Response<Body>, Rejection> {
+    let (session, known) = admitted.session(gateway, parts)?;
+    server::in_session(parts, known)?;
+    server::check_get(parts)?;
+    let session = session.ok_or_else(Rejection::verb)?;
+    let last = header::single(&parts.headers, &header::LAST_EVENT_ID)
+        .map_err(|_| Rejection::invalid("the `Last-Event-ID` header is malformed"))?;
+    let reader = match last {
+        None => own::open(gateway, admitted, &session)?,
+        Some(last) => match session.resume(last) {
+            Some(reader) => reader,
+            // Nobody listened for so long that nothing of it is kept.
+            None if session.is_own_event(last) => own::open(gateway, admitted, &session)?,
+            None => return Err(not_kept()),
+        },
+    };
+    Ok(server::event_stream(stream::kept(reader)))
+}
+
+/// The same for every event that cannot be gone on from, whosever it was.
+fn not_kept() -> Rejection {
+    Rejection::invalid(
+        "there is no event with this id to go on from (any more); leave `Last-Event-ID` out",
+    )
 }

@@ -15,13 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     admit::Admitted,
-    legacy, modern,
+    legacy,
+    modern::{self, Taking},
     running::{self, Running},
 };
 use crate::{
     call::{
         Request,
         methods::{self, Reply, Spoken},
+        park::ParkedId,
     },
     gateway::Gateway,
     session::Session,
@@ -93,11 +95,23 @@ impl Calling {
         })
     }
 
+    /// Goes on with a parked call of a modern client, whose questions get `responses`.
+    pub(super) async fn resume(
+        self,
+        gateway: Arc<Gateway>,
+        parked: ParkedId,
+        responses: Json,
+    ) -> Response<Body> {
+        let Self { call, exchange, token, events, .. } = self;
+        let taking = Taking { token, events };
+        modern::resume(gateway, call, exchange, (parked, responses), taking).await
+    }
+
     /// Runs the call and answers in the way of the client's era.
     pub(super) async fn respond(self, gateway: Arc<Gateway>) -> Response<Body> {
         let Self { call, exchange, session, token, events } = self;
         match session {
-            None => modern::respond(gateway, call, exchange, token, events).await,
+            None => modern::respond(gateway, call, exchange, Taking { token, events }).await,
             Some(session) => legacy::respond(gateway, call, exchange, session, token, events).await,
         }
     }
@@ -118,7 +132,8 @@ pub(super) async fn in_batch(
     };
     match methods::dispatch(gateway, &admitted.context, vmcp, spoken, incoming).await {
         Err(rejection) => rejected(id?.into_owned(), rejection),
-        Ok(Reply::Accepted) => None,
+        // Batches are of one legacy revision, which knows neither.
+        Ok(Reply::Accepted | Reply::Listen | Reply::Resume(..)) => None,
         Ok(Reply::Result(result)) => {
             let mut text = Vec::new();
             envelope::result(&mut text, id?, &result);
@@ -130,7 +145,8 @@ pub(super) async fn in_batch(
                 return rejected(id, in_use());
             };
             let (admitted, revision) = (admitted.clone(), spoken.revision);
-            let exchange = methods::exchange(&admitted.context, spoken);
+            // The answers travel together, so nothing can be asked before them.
+            let exchange = legacy::unasked(methods::exchange(&admitted.context, spoken));
             let call = Running { admitted, request: *request, revision, id };
             let ended =
                 legacy::detached(call, Arc::clone(gateway), exchange, session, cancelled).await;
