@@ -6,8 +6,8 @@
 
 pub(crate) mod bindings;
 pub(crate) mod connectors;
+pub(crate) mod offers;
 pub(crate) mod offline;
-pub(crate) mod tools;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,12 +20,13 @@ use tidegate_governance::{
     policy::{self, PolicyFile, PolicyInput},
 };
 use tidegate_identity::method::api_key::ApiKeys;
-use tidegate_model::{ConnectorId, OrgId, RevisionId, Tool, ToolName, VirtualMcp, VmcpId};
+use tidegate_model::{ConnectorId, Offer, OrgId, RevisionId, Tool, ToolName, VirtualMcp, VmcpId};
 use tidegate_upstream::connector::Connector;
 use tidegate_wasm::Scope;
 
 use crate::{
     config::{Problem, Resources, directory},
+    notices::view::Views,
     plugin::{Bound, Chain, Chains},
     records::Records,
     revision::Revision,
@@ -33,15 +34,15 @@ use crate::{
 use bindings::{Bindings, PluginBinding};
 use connectors::Connectors;
 
-/// Tools by connector, as a revision uses them.
-pub(crate) type ToolSets = BTreeMap<ConnectorId, Arc<[Arc<Tool>]>>;
+/// Offers by connector, as a revision uses them.
+pub(crate) type Offers = BTreeMap<ConnectorId, Arc<Offer>>;
 
 /// What makes revisions; lives as long as the process.
 #[derive(Debug)]
 pub(crate) struct Assembly {
     pub(crate) bindings: Bindings,
     pub(crate) connectors: Connectors,
-    /// Tool records, pinned names, applied resources.
+    /// Records of connectors, pinned names, applied resources.
     pub(crate) records: Records,
     /// Tools on one page of a list.
     pub(crate) page: usize,
@@ -72,15 +73,15 @@ impl Assembly {
         let keys = api_keys(&org, &dir, &resources)?;
         let plugins = self.bindings.plugins(&dir, &resources.plugins).await?;
         let opened = self.connectors.open(&dir, &resources.connectors, &self.bindings).await?;
-        let tools = self.tool_sets(&org, &resources, &opened).await?;
-        let edits = customize(&org, &vmcps, &plugins, &tools).await?;
+        let offers = self.offers(&org, &resources, &opened).await?;
+        let edits = customize(&org, &vmcps, &plugins, &offers).await?;
         let pinned = self.records.pinned(&org).await.map_err(|error| store_fault(&dir, &error))?;
         let gone = self.gone(&org, &opened).await?;
-        let known = Known { tools: &tools, gone: &gone };
+        let known = Known { offers: &offers, gone: &gone };
         let policies = compile_policies(&org, id, &resources, &vmcps, known)?;
         let before = pinned.clone();
-        let pending = opened.keys().filter(|id| !tools.contains_key(*id)).cloned().collect();
-        let input = CatalogInput { vmcps, tools: tools.clone(), pending, pinned, edits };
+        let pending = opened.keys().filter(|id| !offers.contains_key(*id)).cloned().collect();
+        let input = CatalogInput { vmcps, offers: offers.clone(), pending, pinned, edits };
         let compiled = catalog::compile(org.clone(), id, input);
         self.records
             .pin(&org, &before, &compiled.pinned)
@@ -89,7 +90,7 @@ impl Assembly {
         let chains = chains(&plugins, compiled.snapshot.vmcps());
         Ok(Revision {
             id,
-            tools,
+            offers,
             chains,
             snapshot: compiled.snapshot,
             notices: compiled.notices,
@@ -98,28 +99,29 @@ impl Assembly {
             connectors: opened,
             resources: Arc::new(resources),
             visible: crate::call::list::VisibleCache::default(),
+            views: Views::default(),
             page: self.page,
         })
     }
 
-    /// The tools of every connector that has a record, as the record has them.
-    async fn tool_sets(
+    /// The offer of every connector that has a record, as the record has it.
+    async fn offers(
         &self,
         org: &OrgId,
         resources: &Resources,
         opened: &HashMap<ConnectorId, Arc<dyn Connector>>,
-    ) -> Result<ToolSets, Vec<Problem>> {
-        let mut sets = ToolSets::new();
+    ) -> Result<Offers, Vec<Problem>> {
+        let mut offers = Offers::new();
         for id in opened.keys() {
-            let record = self.records.tools(org, id).await;
+            let record = self.records.offer(org, id).await;
             let Some(record) = record.map_err(|error| store_fault(Path::new("store"), &error))?
             else {
                 continue;
             };
             let classes = resources.connectors.get(id).map(|connector| &connector.tools);
-            sets.insert(id.clone(), tools::approved(id, &record, classes));
+            offers.insert(id.clone(), Arc::new(offers::approved(id, &record, classes)));
         }
-        Ok(sets)
+        Ok(offers)
     }
 
     /// The tools that connectors had once, so that policies about them stay in force.
@@ -132,9 +134,9 @@ impl Assembly {
         for id in opened.keys() {
             let record = self.records.gone(org, id).await;
             let record = record.map_err(|error| store_fault(Path::new("store"), &error))?;
-            gone.extend(
-                record.iter().flat_map(|record| tools::approved(id, record, None).to_vec()),
-            );
+            for record in &record {
+                gone.extend(offers::approved(id, record, None).tools.iter().cloned());
+            }
         }
         Ok(gone)
     }
@@ -168,16 +170,16 @@ fn api_keys(org: &OrgId, dir: &Path, resources: &Resources) -> Result<ApiKeys, V
     made.collect::<Result<Vec<_>, _>>().map(ApiKeys::new)
 }
 
-/// The tools that policies may speak of.
+/// What policies may speak of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known<'a> {
-    /// Those that connectors have.
-    pub(crate) tools: &'a ToolSets,
-    /// Those that they had once.
+    /// What connectors offer.
+    pub(crate) offers: &'a Offers,
+    /// The tools that they had once.
     pub(crate) gone: &'a [Arc<Tool>],
 }
 
-/// Compiles the policies against these tools.
+/// Compiles the policies against what is known.
 pub(crate) fn compile_policies(
     org: &OrgId,
     revision: RevisionId,
@@ -190,16 +192,14 @@ pub(crate) fn compile_policies(
         .iter()
         .map(|(name, text)| PolicyFile { name: format!("policies/{name}"), text: text.clone() })
         .collect();
-    let tools: Vec<(ConnectorId, Arc<[Arc<Tool>]>)> =
-        known.tools.iter().map(|(id, tools)| (id.clone(), Arc::clone(tools))).collect();
-    let is_unseen = |id: &&ConnectorId| !known.tools.contains_key(*id);
+    let is_unseen = |id: &&ConnectorId| !known.offers.contains_key(*id);
     let pending: Vec<ConnectorId> =
         resources.connectors.keys().filter(is_unseen).cloned().collect();
     let input = PolicyInput {
         org,
         revision,
         files: &files,
-        tools: &tools,
+        offers: known.offers,
         gone: known.gone,
         pending: &pending,
         vmcps,
@@ -223,22 +223,22 @@ async fn customize(
     org: &OrgId,
     vmcps: &[VirtualMcp],
     plugins: &[PluginBinding],
-    tools: &ToolSets,
+    offers: &Offers,
 ) -> Result<Edits, Vec<Problem>> {
     let mut edits = Edits::new();
     for plugin in plugins {
         let Some(customizer) = &plugin.customizer else { continue };
         for vmcp in vmcps {
             for connector in &vmcp.connectors {
-                let Some(set) =
-                    tools.get(connector).filter(|_| plugin.touches(&vmcp.id, connector))
+                let Some(offer) =
+                    offers.get(connector).filter(|_| plugin.touches(&vmcp.id, connector))
                 else {
                     continue;
                 };
                 let scope =
                     Scope { org: org.clone(), vmcp: vmcp.id.clone(), connector: connector.clone() };
-                let bound: Vec<_> =
-                    set.iter().filter(|tool| plugin.is_bound(&vmcp.id, tool)).cloned().collect();
+                let is_bound = |tool: &&Arc<Tool>| plugin.is_bound(&vmcp.id, tool);
+                let bound: Vec<_> = offer.tools.iter().filter(is_bound).cloned().collect();
                 let definitions: Vec<_> =
                     bound.iter().map(|tool| tool.definition.clone()).collect();
                 let made = customizer.edits(&scope, &definitions).await;

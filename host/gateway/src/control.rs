@@ -7,12 +7,12 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tidegate_model::{ConnectorId, OrgId, RevisionId};
-use tidegate_upstream::connector::Connector;
+use tidegate_upstream::connector::{Connector, List};
 use tokio::{
     sync::{Mutex, Notify, oneshot},
     task::JoinHandle,
@@ -62,11 +62,13 @@ pub(crate) struct Control {
     state: Mutex<State>,
     syncing: StdMutex<HashMap<ConnectorId, Syncing>>,
     refresh: Notify,
+    /// What is to be told once the next revision is in effect.
+    announced: StdMutex<Vec<(ConnectorId, List)>>,
     /// Why the last change was not taken; empty when it was.
     problems: StdMutex<Vec<Problem>>,
 }
 
-/// A connector whose tools are kept up to date.
+/// A connector whose record is kept up to date.
 #[derive(Debug)]
 struct Syncing {
     connector: Arc<dyn Connector>,
@@ -83,6 +85,7 @@ impl Control {
             state: Mutex::default(),
             syncing: StdMutex::default(),
             refresh: Notify::new(),
+            announced: StdMutex::default(),
             problems: StdMutex::default(),
         }
     }
@@ -184,8 +187,10 @@ impl Control {
         Ok(changes)
     }
 
-    /// Asks for a new revision of the same resources, because a connector's tools changed.
-    pub(crate) fn request_refresh(&self) {
+    /// Asks for a new revision of the same resources, because what a connector offers has
+    /// changed; `announced` is told when it is in effect.
+    pub(crate) fn request_refresh(&self, announced: impl Iterator<Item = (ConnectorId, List)>) {
+        self.announced().extend(announced);
         self.refresh.notify_one();
     }
 
@@ -204,12 +209,18 @@ impl Control {
         }
     }
 
+    fn announced(&self) -> MutexGuard<'_, Vec<(ConnectorId, List)>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes a revision of the state and puts it into effect.
     async fn build(self: &Arc<Self>, state: &mut State) -> Result<Arc<Revision>, Vec<Problem>> {
         let id = RevisionId(state.last.0 + 1);
         let dir = self.dir.clone().unwrap_or_default();
         let resources = state.directory.over(&state.applied);
         let plan = Plan { org: self.org.clone(), id, dir, resources };
+        // What is announced while the records are read may not be in this revision.
+        let announced = self.announced().len();
         let revision = self.gateway.assembly.assemble(plan).await?;
         let kept = self.gateway.assembly.records.keep_revision(&self.org, id).await;
         kept.map_err(|error| vec![Problem::of(Path::new("store"), error.to_string())])?;
@@ -218,7 +229,8 @@ impl Control {
         for notice in &revision.notices {
             tracing::warn!(revision = %id, "{notice}");
         }
-        let revision = self.gateway.install(revision);
+        let announced = self.announced().drain(..announced).collect();
+        let revision = self.gateway.install(revision, announced);
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.reconcile(&revision);
         Ok(revision)
@@ -253,7 +265,7 @@ impl Control {
     /// One receiver for each connector without a record: it fires after the first attempt.
     fn never_seen(self: &Arc<Self>, revision: &Arc<Revision>) -> Vec<oneshot::Receiver<()>> {
         let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        let unseen = |id: &&ConnectorId| !revision.tools.contains_key(*id);
+        let unseen = |id: &&ConnectorId| !revision.offers.contains_key(*id);
         let unseen: Vec<ConnectorId> = revision.connectors.keys().filter(unseen).cloned().collect();
         let mut waiting = Vec::new();
         for id in unseen {

@@ -1,4 +1,4 @@
-//! What the gateway keeps in its store: approved tools, published names, applied resources,
+//! What the gateway keeps in its store: approved offers, published names, applied resources,
 //! the number of the last revision.
 //!
 //! The only module that knows how these are laid out in tables. Texts longer than one value
@@ -16,7 +16,7 @@ use tidegate_store::{
     blob::{BlobArea, BlobError, BlobId},
 };
 
-use crate::{assembly::tools, config::Resources};
+use crate::{assembly::offers, config::Resources};
 
 /// Between the parts of a key; no part can hold it.
 const SEPARATOR: u8 = 0;
@@ -66,30 +66,32 @@ impl Records {
         self.store.health()
     }
 
-    /// The approved tools of a connector: the text of a `tools/list` result.
-    pub(crate) async fn tools(
+    /// The approved offer of a connector, as `assembly::offers` reads it.
+    pub(crate) async fn offer(
         &self,
         org: &OrgId,
         connector: &ConnectorId,
     ) -> Result<Option<Json>, RecordError> {
         let text = self.text(Table::ToolRecord, org, connector.as_str().as_bytes()).await?;
         let json = text.map(Json::parse).transpose();
-        json.map_err(|_| RecordError::Unreadable("tool record"))
+        json.map_err(|_| RecordError::Unreadable("record of a connector"))
     }
 
-    /// The tools that a connector had once and has no more, in the same form.
+    /// The tools that a connector had once and has no more: a record of tools alone.
     pub(crate) async fn gone(
         &self,
         org: &OrgId,
         connector: &ConnectorId,
     ) -> Result<Option<Json>, RecordError> {
         let text = self.text(Table::ToolRecord, org, &gone_key(connector)).await?;
-        text.map(Json::parse).transpose().map_err(|_| RecordError::Unreadable("tool record"))
+        text.map(Json::parse)
+            .transpose()
+            .map_err(|_| RecordError::Unreadable("record of a connector"))
     }
 
-    /// Keeps the tools of a connector, and those it has no more; whether the former differ
-    /// from what was kept.
-    pub(crate) async fn keep_tools(
+    /// Keeps the offer of a connector, and the tools it has no more; whether the former
+    /// differs from what was kept.
+    pub(crate) async fn keep_offer(
         &self,
         org: &OrgId,
         connector: &ConnectorId,
@@ -101,9 +103,9 @@ impl Records {
             return Ok(false);
         }
         let before = before.map(Json::parse).transpose();
-        let before = before.map_err(|_| RecordError::Unreadable("tool record"))?;
+        let before = before.map_err(|_| RecordError::Unreadable("record of a connector"))?;
         let earlier = [before, self.gone(org, connector).await?];
-        let gone = tools::gone(connector, earlier.iter().flatten(), record);
+        let gone = offers::gone(connector, earlier.iter().flatten(), record);
         self.keep(Table::ToolRecord, org, &gone_key(connector), gone.as_str().as_bytes()).await?;
         self.keep(Table::ToolRecord, org, key, record.as_str().as_bytes()).await?;
         Ok(true)

@@ -18,9 +18,10 @@ use tidegate_model::{ConnectorId, Refusal, RefusalCode, RevisionId, VmcpId};
 use tidegate_upstream::connector::Connector;
 
 use crate::{
-    assembly::ToolSets,
-    call::list::{Visible, VisibleCache},
+    assembly::Offers,
+    call::list::{List, Visible, VisibleCache},
     config::Resources,
+    notices::view::{View, Views},
     plugin::{Chain, Chains},
 };
 
@@ -39,19 +40,20 @@ pub(crate) struct Revision {
     pub(crate) resources: Arc<Resources>,
     /// What an administrator should know about.
     pub(crate) notices: Vec<Notice>,
-    /// The approved tools of each connector whose tools are on record.
-    pub(crate) tools: ToolSets,
+    /// The approved offer of each connector that is on record.
+    pub(crate) offers: Offers,
     pub(crate) chains: Chains,
     pub(crate) connectors: HashMap<ConnectorId, Arc<dyn Connector>>,
     pub(crate) visible: VisibleCache,
+    pub(crate) views: Views,
     /// Tools on one page of a list.
     pub(crate) page: usize,
 }
 
 impl Revision {
-    /// The plugins around the tool at `place` of a virtual MCP.
-    pub(crate) fn chain(&self, vmcp: &VmcpId, place: usize) -> &Chain {
-        self.chains.of(vmcp, place)
+    /// The plugins around the tool at `place` of a virtual MCP; none around what is no tool.
+    pub(crate) fn chain(&self, vmcp: &VmcpId, place: Option<usize>) -> &Chain {
+        self.chains.of(vmcp, place.unwrap_or(usize::MAX))
     }
 
     /// A connector; every tool of the snapshot has one.
@@ -71,8 +73,18 @@ impl Revision {
         Instant::now() + Duration::from_millis(limit.min(86_400_000))
     }
 
-    /// What of a virtual MCP the caller may know of.
-    pub(crate) fn visible(&self, caller: &Caller, vmcp: &PublishedVmcp) -> Arc<Visible> {
-        self.visible.get(&self.policies, caller, vmcp, self.page)
+    /// What of a list of a virtual MCP the caller may know of.
+    pub(crate) fn visible(
+        &self,
+        caller: &Caller,
+        vmcp: &PublishedVmcp,
+        list: List,
+    ) -> Arc<Visible> {
+        self.visible.get(&self.policies, caller, vmcp, list, self.page)
+    }
+
+    /// What tells this caller's lists of a virtual MCP from other lists.
+    pub(crate) fn view(&self, caller: &Caller, vmcp: &PublishedVmcp) -> Arc<View> {
+        self.views.get(&self.policies, caller, vmcp)
     }
 }

@@ -9,6 +9,8 @@ use model::{KeyId, OrgId, UserId, VmcpId};
 use sha2::{Digest, Sha256};
 use tidegate_model as model;
 
+use crate::method::api_key::KeyHash;
+
 /// How the caller proved who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignIn {
@@ -51,6 +53,8 @@ pub struct Caller {
     groups: Arc<[String]>,
     roles: Arc<[String]>,
     key: Option<KeyId>,
+    /// The digest of the presented key, by which it is found again.
+    proof: Option<KeyHash>,
     sign_in: SignIn,
     scope: Arc<[VmcpId]>,
     class: CallerClass,
@@ -66,6 +70,7 @@ impl Caller {
             groups: Arc::clone(&none),
             roles: none,
             key: None,
+            proof: None,
             sign_in,
             scope: Arc::from([]),
             class: CallerClass([0; 16]),
@@ -83,8 +88,9 @@ impl Caller {
         self.classified()
     }
 
-    pub(crate) fn with_key(mut self, key: KeyId, scope: Vec<VmcpId>) -> Self {
+    pub(crate) fn with_key(mut self, key: KeyId, hash: KeyHash, scope: Vec<VmcpId>) -> Self {
         self.key = Some(key);
+        self.proof = Some(hash);
         self.scope = scope.into();
         self.classified()
     }
@@ -137,6 +143,11 @@ impl Caller {
     /// The API key that was presented, by its id.
     pub fn key(&self) -> Option<&KeyId> {
         self.key.as_ref()
+    }
+
+    /// The digest of the presented key.
+    pub(crate) fn proof(&self) -> Option<&KeyHash> {
+        self.proof.as_ref()
     }
 
     /// How the caller signed in.

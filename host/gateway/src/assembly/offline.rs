@@ -13,7 +13,7 @@ use tidegate_wasm::{Sandbox, Settings};
 use tidegate_wire::client::egress::{Egress, Resolver};
 
 use super::{
-    Known, ToolSets, api_keys, bindings::Bindings, compile_policies, connectors::Connectors,
+    Known, Offers, api_keys, bindings::Bindings, compile_policies, connectors::Connectors,
     customize, virtual_mcps,
 };
 use crate::config::{Problem, Resources, connector::ConnectorKind, directory};
@@ -34,9 +34,9 @@ pub(crate) async fn check(dir: &Path, resources: &Resources) -> Result<String, V
     let sandbox = Sandbox::new(Settings::default()).map_err(|error| fault(error.to_string()))?;
     let bindings = Bindings::new(sandbox);
     let plugins = bindings.plugins(dir, &resources.plugins).await?;
-    let tools = component_tools(dir, resources, &bindings).await?;
-    customize(&org, &vmcps, &plugins, &tools).await?;
-    let known = Known { tools: &tools, gone: &[] };
+    let offers = component_offers(dir, resources, &bindings).await?;
+    customize(&org, &vmcps, &plugins, &offers).await?;
+    let known = Known { offers: &offers, gone: &[] };
     let policies = compile_policies(&org, RevisionId(1), resources, &vmcps, known)?;
     let mut report = format!(
         "{} connectors, {} virtual MCPs, {} plugins, {} keys, {} policies: all in order",
@@ -60,12 +60,12 @@ pub(crate) async fn check(dir: &Path, resources: &Resources) -> Result<String, V
     Ok(report)
 }
 
-/// The tools of the connectors that are components: the others are not asked.
-async fn component_tools(
+/// What the connectors offer that are components: the others are not asked.
+async fn component_offers(
     dir: &Path,
     resources: &Resources,
     bindings: &Bindings,
-) -> Result<ToolSets, Vec<Problem>> {
+) -> Result<Offers, Vec<Problem>> {
     let egress = Egress::new(Resolver::System, None)
         .map_err(|error| vec![Problem::of(dir, error.to_string())])?;
     let connectors = Connectors::new(egress, std::collections::BTreeMap::new());
@@ -76,16 +76,15 @@ async fn component_tools(
         .map(|(id, config)| (id.clone(), config.clone()))
         .collect();
     let opened = connectors.open(dir, &components, bindings).await?;
-    let mut tools = ToolSets::new();
+    let mut offers = Offers::new();
     for (id, connector) in opened {
         let file = dir.join("connectors").join(format!("{id}.toml"));
         let proof = Maintenance::new(Duty::Test, Instant::now() + LISTING);
         let list = connector.list(&proof).await;
         let list = list.map_err(|error| vec![Problem::of(&file, error.to_string())])?;
-        let record = super::tools::record(list.offer.tools.iter().map(|tool| &**tool));
+        let record = super::offers::record(&list.offer);
         let classes = resources.connectors.get(&id).map(|config| &config.tools);
-        let approved: Arc<[_]> = super::tools::approved(&id, &record, classes);
-        tools.insert(id, approved);
+        offers.insert(id.clone(), Arc::new(super::offers::approved(&id, &record, classes)));
     }
-    Ok(tools)
+    Ok(offers)
 }

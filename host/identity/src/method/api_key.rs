@@ -104,7 +104,7 @@ impl ApiKeys {
         let entry = |record: KeyRecord| {
             let caller = Caller::new(record.org.clone(), record.user.clone(), SignIn::ApiKey)
                 .with_groups(record.groups.clone(), record.roles.clone())
-                .with_key(record.id.clone(), record.vmcps.clone());
+                .with_key(record.id.clone(), record.hash, record.vmcps.clone());
             (record.hash, (record, caller))
         };
         Self(records.into_iter().map(entry).collect())
@@ -127,6 +127,24 @@ impl ApiKeys {
             return Err(KeyRefused::Expired(record.id.clone()));
         }
         Ok(caller.clone())
+    }
+
+    /// The caller whose key was accepted earlier, as they are known now, and when their key
+    /// expires: the key may have been taken away since, or given to others.
+    pub fn renew(
+        &self,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<(Caller, Option<Timestamp>), KeyRefused> {
+        let found = caller.proof().and_then(|hash| self.0.get(hash));
+        let (record, known) = found.ok_or(KeyRefused::Unknown)?;
+        if record.org != *caller.org() {
+            return Err(KeyRefused::Unknown);
+        }
+        if record.expires.is_some_and(|end| end <= now) {
+            return Err(KeyRefused::Expired(record.id.clone()));
+        }
+        Ok((known.clone(), record.expires))
     }
 
     /// How many keys there are.
@@ -187,6 +205,33 @@ mod tests {
         assert!(!caller.reaches(&VmcpId::new("hr").unwrap()));
         let late = keys.authenticate(&org, key.expose(), &At(1_000));
         assert_eq!(late.unwrap_err(), KeyRefused::Expired(KeyId::new("ae").unwrap()));
+    }
+
+    #[test]
+    fn a_caller_is_renewed_as_long_as_their_very_key_is_good() {
+        let (key, hash) = generate(&KeyId::new("ae").unwrap()).unwrap();
+        let org = OrgId::default_org();
+        let keys = ApiKeys::new([record("ae", hash)]);
+        let caller = keys.authenticate(&org, key.expose(), &At(0)).unwrap();
+
+        let mut promoted = record("ae", hash);
+        promoted.groups = vec!["leads".into()];
+        let (now, expires) =
+            ApiKeys::new([promoted]).renew(&caller, Timestamp::from_millis(999)).unwrap();
+        assert_eq!(now.groups(), ["leads"]);
+        assert_eq!(expires, Some(Timestamp::from_millis(1_000)));
+
+        let late = keys.renew(&caller, Timestamp::from_millis(1_000));
+        assert_eq!(late.unwrap_err(), KeyRefused::Expired(KeyId::new("ae").unwrap()));
+        let (_, other) = generate(&KeyId::new("ae").unwrap()).unwrap();
+        let mut foreign = record("ae", hash);
+        foreign.org = OrgId::new("other").unwrap();
+        for records in [vec![record("ae", other)], vec![foreign], vec![]] {
+            let renewed = ApiKeys::new(records).renew(&caller, Timestamp::from_millis(0));
+            assert_eq!(renewed.unwrap_err(), KeyRefused::Unknown);
+        }
+        let nobody = crate::method::anonymous::anonymous(org).unwrap();
+        assert!(keys.renew(&nobody, Timestamp::from_millis(0)).is_err());
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(super) fn show(control: &Control) -> Result<Done, Failed> {
                 id: id.to_string(),
                 kind: kind.to_owned(),
                 state: health.state.name().to_owned(),
-                tools: revision.tools.get(id).map_or(0, |tools| tools.len()),
+                tools: revision.offers.get(id).map_or(0, |offer| offer.tools.len()),
                 in_flight: health.in_flight,
                 error: health.last_error,
             }

@@ -1,0 +1,211 @@
+//! What one client follows: resources by published URI, and tasks.
+//!
+//! Lives with the client's stream, or with its session where there are no lasting streams;
+//! a [`super::follower::Follower`] reads it while the session adds and removes. Keeps the
+//! connectors asked for exactly what somebody still wants.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tidegate_governance::catalog::PublishedVmcp;
+use tidegate_identity::Caller;
+use tidegate_model::{ConnectorId, ResourceRef};
+
+use super::{Crowded, Following, Notices, Place};
+use crate::revision::Revision;
+
+/// Most resources, and most tasks, that one client follows.
+pub(crate) const MOST: usize = 1_000;
+
+/// Why a resource is not followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotFollowed {
+    /// There is no such resource, or none that this caller may know of.
+    #[error("there is no resource `{0}` here")]
+    Unknown(String),
+    /// Its server says nothing about single resources.
+    #[error("the server of `{0}` does not tell of changes to single resources")]
+    Silent(String),
+    /// This client follows as many as it may.
+    #[error("{MOST} are followed already, which is the most; let some go first")]
+    Full,
+    /// All clients together do.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
+}
+
+/// What one client follows.
+#[derive(Debug)]
+pub(crate) struct Follows(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// By published URI; without a place while the virtual MCP has none for it.
+    uris: BTreeMap<Box<str>, Option<Place>>,
+    following: Following,
+    /// By connector and the connector's own task id.
+    tasks: BTreeSet<(ConnectorId, Box<str>)>,
+}
+
+impl Inner {
+    /// Asks the connectors for what is followed now.
+    fn hold(&mut self) -> Result<(), Crowded> {
+        self.following.hold(self.uris.values().flatten().cloned().collect())
+    }
+}
+
+impl Follows {
+    /// Nothing yet.
+    pub(crate) fn new(notices: &Notices) -> Arc<Self> {
+        let (uris, tasks) = (BTreeMap::new(), BTreeSet::new());
+        Arc::new(Self(Mutex::new(Inner { uris, following: notices.following(), tasks })))
+    }
+
+    /// Follows one more resource; following one twice is following it once.
+    pub(crate) fn follow(
+        &self,
+        revision: &Revision,
+        caller: &Caller,
+        vmcp: &PublishedVmcp,
+        uri: &str,
+    ) -> Result<(), NotFollowed> {
+        let place = place(revision, caller, vmcp, uri)?;
+        let mut inner = self.lock();
+        if inner.uris.contains_key(uri) {
+            return Ok(());
+        }
+        if inner.uris.len() >= MOST {
+            return Err(NotFollowed::Full);
+        }
+        inner.uris.insert(uri.into(), Some(place));
+        inner.hold().map_err(|crowded| {
+            inner.uris.remove(uri);
+            crowded.into()
+        })
+    }
+
+    /// Follows those of `uris` that can be; which.
+    pub(crate) fn follow_those(
+        &self,
+        revision: &Revision,
+        caller: &Caller,
+        vmcp: &PublishedVmcp,
+        uris: BTreeSet<String>,
+    ) -> BTreeSet<String> {
+        let mut inner = self.lock();
+        let before = inner.uris.clone();
+        let mut taken = BTreeSet::new();
+        for uri in uris {
+            let Ok(place) = place(revision, caller, vmcp, &uri) else { continue };
+            if inner.uris.len() < MOST || inner.uris.contains_key(uri.as_str()) {
+                inner.uris.insert(uri.as_str().into(), Some(place));
+                taken.insert(uri);
+            }
+        }
+        if let Err(crowded) = inner.hold() {
+            tracing::warn!(%crowded, "a client's resources are not followed");
+            inner.uris = before;
+            taken.clear();
+        }
+        taken
+    }
+
+    /// Lets a resource go; whether it was followed.
+    pub(crate) fn unfollow(&self, uri: &str) -> bool {
+        let mut inner = self.lock();
+        let was = inner.uris.remove(uri).is_some();
+        if was {
+            release(&mut inner);
+        }
+        was
+    }
+
+    /// Follows a task; whether there was room.
+    pub(crate) fn follow_task(&self, connector: &ConnectorId, id: &str) -> bool {
+        let mut inner = self.lock();
+        let fits = inner.tasks.len() < MOST;
+        if fits {
+            inner.tasks.insert((connector.clone(), id.into()));
+        }
+        fits
+    }
+
+    /// Lets a task go; whether it was followed.
+    pub(crate) fn unfollow_task(&self, connector: &ConnectorId, id: &str) -> bool {
+        self.lock().tasks.remove(&(connector.clone(), id.into()))
+    }
+
+    /// The virtual MCP is published anew: each URI may mean another place, or none for now.
+    pub(super) fn relocate(&self, vmcp: &PublishedVmcp) {
+        let mut inner = self.lock();
+        let mut moved = false;
+        for (uri, place) in &mut inner.uris {
+            let now = vmcp.uris.locate(uri).map(|at| (at.connector, at.uri));
+            if *place != now {
+                *place = now;
+                moved = true;
+            }
+        }
+        if moved {
+            release(&mut inner);
+        }
+    }
+
+    /// Whether a change to this resource of this connector is to be told: it is followed
+    /// itself, or is a part of one that is.
+    pub(super) fn covers(&self, connector: &ConnectorId, uri: &str) -> bool {
+        let inner = self.lock();
+        let mut held = inner.following.held().iter();
+        held.any(|(of, followed)| of == connector && is_within(uri, followed))
+    }
+
+    /// Whether this task is followed.
+    pub(super) fn has_task(&self, connector: &ConnectorId, id: &str) -> bool {
+        self.lock().tasks.contains(&(connector.clone(), id.into()))
+    }
+
+    /// All published URIs that are followed.
+    pub(super) fn uris(&self) -> Vec<Box<str>> {
+        self.lock().uris.keys().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks for less, or for the same number of others.
+fn release(inner: &mut Inner) {
+    if let Err(crowded) = inner.hold() {
+        tracing::warn!(%crowded, "a client's resources have moved and cannot be followed");
+    }
+}
+
+/// Where a published URI leads, if this caller may follow it.
+fn place(
+    revision: &Revision,
+    caller: &Caller,
+    vmcp: &PublishedVmcp,
+    uri: &str,
+) -> Result<Place, NotFollowed> {
+    let unknown = || NotFollowed::Unknown(uri.chars().take(200).collect());
+    let at: ResourceRef = vmcp.uris.locate(uri).ok_or_else(unknown)?;
+    if !revision.policies.visible_resource(caller, &vmcp.vmcp.id, &at) {
+        return Err(unknown());
+    }
+    let tells = vmcp.features.get(&at.connector).is_some_and(|features| features.subscribe);
+    if !tells {
+        return Err(NotFollowed::Silent(uri.chars().take(200).collect()));
+    }
+    Ok((at.connector, at.uri))
+}
+
+/// Whether `uri` is `followed` or a part of it: the protocol lets a server name a
+/// sub-resource of what was subscribed to.
+fn is_within(uri: &str, followed: &str) -> bool {
+    uri.strip_prefix(followed).is_some_and(|rest| {
+        rest.is_empty() || followed.ends_with('/') || rest.starts_with(['/', '?', '#'])
+    })
+}
