@@ -2,9 +2,11 @@
 //!
 //! [`egress`] is the one place from which bytes leave the process over a network: it
 //! resolves, checks every address and connects to the checked one. [`http`] and [`stdio`]
-//! speak MCP of both eras to a server; [`Peer`] lets the layer above treat them alike.
+//! speak MCP of both eras to a server, [`sse`] speaks to the oldest; [`Peer`] lets the layer
+//! above treat them alike.
 //! Knows nothing of permits, credentials' origins or catalogues: it sends what it is handed.
 
+mod channel;
 pub mod egress;
 pub mod exchange;
 mod handshake;
@@ -14,6 +16,7 @@ mod inbound;
 pub(crate) mod mock;
 mod outgoing;
 pub mod peer;
+pub mod sse;
 pub mod stdio;
 
 pub use exchange::{Affinity, ClientCan, Event, Exchange, Profile, Question, within};

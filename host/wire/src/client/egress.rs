@@ -9,6 +9,7 @@ pub mod address;
 mod dial;
 mod exchange;
 pub mod origin;
+mod reference;
 mod tls;
 
 use std::{
@@ -170,13 +171,15 @@ impl Default for Rules {
 
 /// One endpoint with its own pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Destination(Arc<Endpoint>);
+pub struct Destination {
+    server: Arc<Server>,
+    path: PathAndQuery,
+}
 
 #[derive(Debug)]
-struct Endpoint {
+struct Server {
     dialer: Dialer,
     host: HeaderValue,
-    path: PathAndQuery,
     head_timeout: Option<Duration>,
     pool: Arc<Pool>,
 }
@@ -206,14 +209,21 @@ impl Egress {
         let pool = Arc::new(Pool::new(origin.to_string(), rules.keep_idle));
         let head_timeout = rules.head_timeout;
         let dialer = Dialer::new(origin, rules, self.resolver.clone(), Arc::clone(&self.tls))?;
-        Ok(Destination(Arc::new(Endpoint { dialer, host, path, head_timeout, pool })))
+        Ok(Destination { server: Arc::new(Server { dialer, host, head_timeout, pool }), path })
     }
 }
 
 impl Destination {
     /// Scheme, host and port.
     pub fn origin(&self) -> &Origin {
-        self.0.dialer.origin()
+        self.server.dialer.origin()
+    }
+
+    /// The place at the same origin that a reference of the server leads to, with the same
+    /// rules and pool. One that leads to another origin is an error.
+    pub fn follow(&self, reference: &str) -> Result<Self, BadUrl> {
+        let path = reference::resolve(self.origin(), &self.path, reference)?;
+        Ok(Self { server: Arc::clone(&self.server), path })
     }
 
     /// Sends a request with these headers (beside `Host` and `Content-Length`) and waits for
@@ -224,9 +234,9 @@ impl Destination {
         headers: &[(HeaderName, HeaderValue)],
         body: &Bytes,
     ) -> Result<Reply, EgressError> {
-        let mut path = self.0.path.clone();
+        let mut path = self.path.clone();
         for _ in 0..=REDIRECTS {
-            let reply = match self.0.head_timeout {
+            let reply = match self.server.head_timeout {
                 None => self.send_once(method, &path, headers, body).await?,
                 Some(limit) => {
                     tokio::time::timeout(limit, self.send_once(method, &path, headers, body))
@@ -250,18 +260,18 @@ impl Destination {
         headers: &[(HeaderName, HeaderValue)],
         body: &Bytes,
     ) -> Result<Reply, EgressError> {
-        let endpoint = &*self.0;
-        let mut live = match endpoint.pool.take().await {
+        let server = &*self.server;
+        let mut live = match server.pool.take().await {
             Some(live) => live,
-            None => exchange::Live::open(&endpoint.dialer).await?,
+            None => exchange::Live::open(&server.dialer).await?,
         };
         let mut request = self.request(method, path, headers, body);
         loop {
-            match live.send(request, &endpoint.pool).await {
+            match live.send(request, &server.pool).await {
                 Ok(reply) => return Ok(reply),
                 // The pooled connection was closing: nothing of the request has left.
                 Err(exchange::Failed { unsent: Some(back), reused: true, .. }) => {
-                    live = exchange::Live::open(&endpoint.dialer).await?;
+                    live = exchange::Live::open(&server.dialer).await?;
                     request = back;
                 }
                 Err(failed) => {
@@ -287,7 +297,7 @@ impl Destination {
         *request.uri_mut() = Uri::from(path.clone());
         let map = request.headers_mut();
         map.reserve(headers.len() + 2);
-        map.insert(header::HOST, self.0.host.clone());
+        map.insert(header::HOST, self.server.host.clone());
         for (name, value) in headers {
             map.append(name.clone(), value.clone());
         }

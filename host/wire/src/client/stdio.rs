@@ -1,35 +1,33 @@
 //! An MCP server that reads and writes lines, mostly a child process.
 //!
-//! Many requests run over one pair of streams, told apart by ids of our own. Lines that are
-//! no messages are counted and skipped. Buffers are bounded on every side: a server that
-//! does not read makes its callers wait, one that floods is read no further than it is
-//! dealt with.
+//! Many requests of many clients run over one pair of streams, told apart by ids of our own
+//! ([`super::channel`]). Lines that are no messages are counted and skipped. Buffers are
+//! bounded on every side: a server that does not read makes its callers wait, one that
+//! floods is read no further than it is dealt with.
+//!
+//! A legacy server has one session for everybody and is told of a client that can do all
+//! that the gateway can carry; what a client cannot do is refused in its name.
 
 mod child;
 mod lines;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tidegate_model::{Answer, Secret};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
+    sync::{mpsc, watch},
     time::timeout,
 };
 
 use super::{
-    Outgoing, PeerError, PeerInfo,
+    Affinity, Heard, Notification, Outgoing, PeerError, PeerInfo, Profile, Wanted,
+    channel::Channel,
     handshake::{self, DISCOVER, MODERN, Probe},
-    inbound,
 };
 use crate::mcp::{method::Method, revision::Era};
 
 use child::Child;
-use lines::Lines;
 
 /// A program and all that it gets to see.
 #[derive(Debug, Clone)]
@@ -62,9 +60,8 @@ pub struct StdioSettings {
 /// A server that has been set up.
 #[derive(Debug)]
 pub struct StdioPeer {
-    lines: Arc<Lines>,
+    channel: Arc<Channel>,
     child: Option<Child>,
-    info: OnceLock<Arc<PeerInfo>>,
 }
 
 impl StdioPeer {
@@ -73,8 +70,8 @@ impl StdioPeer {
     /// Dropping the peer, or the future before it is done, ends the process group.
     pub async fn spawn(command: &Command, settings: &StdioSettings) -> Result<Self, PeerError> {
         let (child, stdin, stdout) = Child::spawn(command, &settings.name)?;
-        let lines = Lines::start(stdout, stdin, settings, child.stopping());
-        Self { lines, child: Some(child), info: OnceLock::new() }.begun(settings).await
+        let channel = lines::start(stdout, stdin, settings, child.stopping());
+        Self { channel, child: Some(child) }.begun(settings).await
     }
 
     /// Sets a session up over two streams.
@@ -83,42 +80,64 @@ impl StdioPeer {
         writer: impl AsyncWrite + Send + Unpin + 'static,
         settings: &StdioSettings,
     ) -> Result<Self, PeerError> {
-        let lines = Lines::start(reader, writer, settings, Default::default());
-        Self { lines, child: None, info: OnceLock::new() }.begun(settings).await
+        let channel = lines::start(reader, writer, settings, Default::default());
+        Self { channel, child: None }.begun(settings).await
     }
 
-    /// Asks and waits for the answer.
+    /// Asks and waits for the answer. Questions of a legacy server meanwhile are put to the
+    /// client of the call, as long as calls of no other client are under way.
     pub async fn request(&self, outgoing: &Outgoing<'_>) -> Result<Answer, PeerError> {
-        let revision = self.info.get().map_or(MODERN, |info| info.revision);
-        let answer = self.lines.ask(outgoing, revision).await?;
-        inbound::judge(&answer, revision, outgoing.exchange)?;
-        Ok(answer)
+        self.channel.request(outgoing).await
+    }
+
+    /// Follows what the server tells of its own accord; see [`super::Peer::listen`]. Beyond
+    /// a thousand notifications that `sink` has not taken, more are lost: the streams are
+    /// everybody's, and nobody's answer waits for them.
+    pub async fn listen(
+        &self,
+        wanted: watch::Receiver<Wanted>,
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
+        self.channel.listen(wanted, sink).await
+    }
+
+    /// The client behind `affinity` is gone. The process is not its own, so nothing ends but
+    /// what is remembered of it.
+    pub fn release(&self, affinity: Affinity) {
+        self.channel.forget(affinity);
+    }
+
+    /// Tells a legacy server that the roots have changed, if `affinity` is the only one with
+    /// calls under way, or without any the only one that ever had some: a server with one
+    /// session for everybody would otherwise ask somebody else.
+    pub fn roots_changed(&self, affinity: Affinity) {
+        self.channel.roots_changed(affinity);
     }
 
     /// What the server said about itself.
     pub fn info(&self) -> Option<Arc<PeerInfo>> {
-        self.info.get().cloned()
+        self.channel.info()
     }
 
     /// Counts list changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.lines.changes()
+        self.channel.changes()
     }
 
     /// Whether its streams have ended.
     pub fn is_closed(&self) -> bool {
-        self.lines.is_closed()
+        self.channel.is_closed()
     }
 
-    /// Lines that were no messages.
+    /// Lines that were no messages, or none that the era allows.
     pub fn junk_lines(&self) -> u64 {
-        self.lines.junk()
+        self.channel.junk()
     }
 
     /// Ends it: its stdin is closed, then its group gets SIGTERM, then SIGKILL. Returns when
     /// it is gone, within five seconds.
     pub async fn close(&self) {
-        self.lines.stop();
+        self.channel.stop();
         if let Some(child) = &self.child {
             child.gone().await;
         }
@@ -134,12 +153,7 @@ impl StdioPeer {
             Ok(info) => info?,
             Err(_) => return Err(PeerError::Silent(Method::Initialize.name())),
         };
-        tracing::debug!(
-            connector = settings.name,
-            revision = info.revision.name(),
-            "session set up"
-        );
-        self.info.get_or_init(|| Arc::new(info));
+        self.channel.settle(info);
         Ok(self)
     }
 
@@ -152,7 +166,7 @@ impl StdioPeer {
     }
 
     async fn probe(&self) -> Result<Probe, PeerError> {
-        Ok(handshake::read_discover(&self.lines.ask(&DISCOVER, MODERN).await?))
+        Ok(handshake::read_discover(&self.channel.ask(&DISCOVER, MODERN).await?))
     }
 
     /// Modern first; legacy when that is not understood, or not answered. A server that is
@@ -183,21 +197,13 @@ impl StdioPeer {
     }
 
     async fn initialize(&self) -> Result<PeerInfo, PeerError> {
-        let values = handshake::initialize_params();
-        let params = handshake::initialize_members(&values);
-        let method = Method::Initialize.name();
-        let outgoing = Outgoing { method, params: &params, ..Outgoing::default() };
-        let answer =
-            self.lines.ask(&outgoing, crate::mcp::revision::Revision::LATEST_LEGACY).await?;
-        let info = handshake::read_initialize(&answer)?;
-        self.lines.tell(handshake::initialized()).await?;
-        Ok(info)
+        self.channel.initialize(Profile::ALL).await
     }
 }
 
 impl Drop for StdioPeer {
     fn drop(&mut self) {
-        self.lines.stop();
+        self.channel.stop();
     }
 }
 

@@ -23,6 +23,9 @@ pub enum BadUrl {
     /// No host, or one with characters that no host has.
     #[error("`{0}` holds no valid host name")]
     Host(String),
+    /// A reference that leads away from the server that gave it.
+    #[error("it leads to another origin, {0}, which is not followed")]
+    OtherOrigin(String),
 }
 
 /// Scheme, host (lower case) and port of a URL; what a credential is bound to.

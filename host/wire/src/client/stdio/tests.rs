@@ -1,5 +1,8 @@
 //! The stdio peer over streams in memory, and with real processes.
 
+mod listen;
+mod questions;
+
 use serde_json::{Value, json};
 use tidegate_model::Json;
 use tokio::{

@@ -1,0 +1,258 @@
+//! Listening to what a server tells of its own accord.
+//!
+//! A legacy server tells whoever has a session with it, and is asked for single resources. A
+//! modern one is sent a `subscriptions/listen`, whose notifications bear its id; when the
+//! wishes change, a new one is opened and acknowledged before the old one is cancelled, so
+//! that nothing falls between them.
+
+use std::collections::BTreeSet;
+
+use tidegate_model::{Answer, Json};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{ASIDE, Channel, Place, Waiting, subscription};
+use crate::{
+    client::{
+        Heard, Member, Notification, Outgoing, PeerError, PeerInfo, Wanted, handshake, peer::Fault,
+    },
+    json::{Raw, write_string},
+    mcp::{method::Method, peek::ErrorObject, revision::Era},
+};
+
+/// Notifications that may wait for the one who listens; more are lost, with a warning.
+const NOTES: usize = 1_024;
+/// The lists, as capabilities and as the filter of a listen request call them.
+const LISTS: [(&str, &str); 3] = [
+    ("tools", "toolsListChanged"),
+    ("prompts", "promptsListChanged"),
+    ("resources", "resourcesListChanged"),
+];
+
+/// A listen request under way.
+struct Open<'a> {
+    place: Place<'a>,
+    answer: oneshot::Receiver<Result<Answer, PeerError>>,
+    /// When its acknowledgement is overdue; `None` once it came.
+    due: Option<Instant>,
+}
+
+impl Channel {
+    /// Follows what the server tells, until it ends that or the channel does; see
+    /// [`crate::client::Peer::listen`].
+    pub(in crate::client) async fn listen(
+        &self,
+        wanted: watch::Receiver<Wanted>,
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
+        let Some(info) = self.info() else { return Err(PeerError::Closed) };
+        let follows = info.declares(&["resources", "subscribe"]);
+        if !follows && !LISTS.iter().any(|(list, _)| info.declares(&[list, "listChanged"])) {
+            return Ok(Heard::Nothing);
+        }
+        match info.revision.era() {
+            Era::Legacy => self.listen_legacy(wanted, follows, sink).await,
+            Era::Modern => self.listen_modern(&info, wanted, sink).await,
+        }
+    }
+
+    /// The server has ended a listen request.
+    pub(super) fn unlisten(&self, id: u64) {
+        let ended = {
+            let mut table = self.table();
+            if table.listens(id) { table.leave(id) } else { None }
+        };
+        if let Some(waiting) = ended {
+            waiting.end(Ok(Answer::Result(Json::empty_object())));
+        }
+    }
+
+    async fn listen_legacy(
+        &self,
+        wanted: watch::Receiver<Wanted>,
+        follows: bool,
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
+        let (listener, mut notes) = mpsc::channel(NOTES);
+        {
+            let mut table = self.table();
+            if table.closed {
+                return Ok(Heard::Ended);
+            }
+            table.listener = Some(listener);
+        }
+        let forward = async {
+            while let Some(note) = notes.recv().await {
+                if sink.send(note).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = forward => {}
+            () = self.follow(wanted, follows) => {}
+        }
+        Ok(Heard::Ended)
+    }
+
+    /// Keeps the resources that the server tells of equal to those that are wanted, until
+    /// nobody wants anything any more.
+    async fn follow(&self, mut wanted: watch::Receiver<Wanted>, follows: bool) {
+        let mut held: BTreeSet<Box<str>> = BTreeSet::new();
+        loop {
+            let now = wanted.borrow_and_update().resources.clone();
+            if follows {
+                for uri in held.difference(&now).cloned().collect::<Vec<_>>() {
+                    self.ask_about(Method::UnsubscribeResource, &uri).await;
+                    held.remove(&uri);
+                }
+                for uri in now {
+                    if !held.contains(&uri) && self.ask_about(Method::SubscribeResource, &uri).await
+                    {
+                        held.insert(uri);
+                    }
+                }
+            }
+            if wanted.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn ask_about(&self, method: Method, uri: &str) -> bool {
+        let params = [("uri", Member::Text(uri))];
+        let method = method.name();
+        let outgoing = Outgoing { method, params: &params, ..Outgoing::default() };
+        match timeout(ASIDE, self.ask(&outgoing, self.revision())).await {
+            Ok(Ok(Answer::Result(_))) => true,
+            _ => {
+                tracing::warn!(connector = self.start.name, method, uri, "refused or not answered");
+                false
+            }
+        }
+    }
+
+    async fn listen_modern(
+        &self,
+        info: &PeerInfo,
+        mut wanted: watch::Receiver<Wanted>,
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
+        let (listener, mut notes) = mpsc::channel(NOTES);
+        let mut current: Option<Open<'_>> = None;
+        let mut next = None;
+        let mut asked = None;
+        loop {
+            let wishes = filter(info, &wanted.borrow_and_update());
+            if wishes != asked {
+                next = match &wishes {
+                    Some(wishes) => Some(self.open(wishes, listener.clone()).await?),
+                    None => None,
+                };
+                if next.is_none() {
+                    current = None;
+                }
+                asked = wishes;
+            }
+            tokio::select! {
+                biased;
+                note = notes.recv() => {
+                    let Some(note) = note else { return Ok(Heard::Ended) };
+                    if acknowledges(&note, next.as_ref())? {
+                        // The old one is cancelled by being dropped.
+                        current = next.take().map(|open| Open { due: None, ..open });
+                    } else if sink.send(note).await.is_err() {
+                        return Ok(Heard::Ended);
+                    }
+                }
+                changed = wanted.changed() => if changed.is_err() {
+                    return Ok(Heard::Ended);
+                },
+                ended = ended(current.as_mut()) => match (ended, &next) {
+                    (Ok(Heard::Ended), Some(_)) => current = None,
+                    (ended, _) => return ended,
+                },
+                ended = ended(next.as_mut()) => return ended,
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        wishes: &Json,
+        listener: mpsc::Sender<Notification>,
+    ) -> Result<Open<'_>, PeerError> {
+        let (answer, answered) = oneshot::channel();
+        let mut place = self.enter(Waiting::new(answer, None).listening(listener))?;
+        let params = [("notifications", Member::Json(wishes))];
+        let method = Method::Listen.name();
+        let outgoing = Outgoing { method, params: &params, ..Outgoing::default() };
+        self.send(outgoing.write(place.id, self.revision())).await?;
+        place.sent = true;
+        Ok(Open { place, answer: answered, due: Some(Instant::now() + ASIDE) })
+    }
+}
+
+/// Whether a notification acknowledges the listen request that has just been opened. Before
+/// it does, nothing else may bear its id.
+fn acknowledges(note: &Notification, next: Option<&Open<'_>>) -> Result<bool, PeerError> {
+    let is_acknowledgement = note.method == Method::SubscriptionsAcknowledged.name();
+    let of_next = next.is_some_and(|open| subscription(note, true) == Some(open.place.id));
+    match (is_acknowledgement, of_next) {
+        (true, true) => Ok(true),
+        (false, true) => {
+            let what = "a notification before the acknowledgement of `subscriptions/listen`";
+            Err(Fault::Malformed(what.to_owned()).into())
+        }
+        (_, false) => Ok(false),
+    }
+}
+
+/// Waits for the end of a listen request, which comes too when its acknowledgement does not.
+async fn ended(open: Option<&mut Open<'_>>) -> Result<Heard, PeerError> {
+    let Some(open) = open else { return std::future::pending().await };
+    let answer = match open.due {
+        Some(due) => match timeout_at(due, &mut open.answer).await {
+            Ok(answer) => answer,
+            Err(_) => return Err(PeerError::Silent(Method::Listen.name())),
+        },
+        None => (&mut open.answer).await,
+    };
+    match answer {
+        Ok(Ok(Answer::Error(error))) => {
+            let error = ErrorObject::read(Raw::from(&error));
+            let message = error.map(|error| handshake::shorten(&error.message));
+            let message = message.unwrap_or_default();
+            Err(PeerError::Refused { method: Method::Listen.name(), message })
+        }
+        Ok(Ok(Answer::Result(_)) | Err(PeerError::Closed)) | Err(_) => Ok(Heard::Ended),
+        Ok(Err(error)) => Err(error),
+    }
+}
+
+/// What to ask a modern server for: of what it declared, all lists and the resources that
+/// are wanted. `None` where that is nothing.
+fn filter(info: &PeerInfo, wanted: &Wanted) -> Option<Json> {
+    let mut text = vec![b'{'];
+    for (list, member) in LISTS {
+        if info.declares(&[list, "listChanged"]) {
+            let comma = if text.len() > 1 { "," } else { "" };
+            text.extend_from_slice(format!(r#"{comma}"{member}":true"#).as_bytes());
+        }
+    }
+    if info.declares(&["resources", "subscribe"]) && !wanted.resources.is_empty() {
+        let comma = if text.len() > 1 { "," } else { "" };
+        text.extend_from_slice(format!(r#"{comma}"resourceSubscriptions":["#).as_bytes());
+        for (at, uri) in wanted.resources.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            write_string(&mut text, uri);
+        }
+        text.push(b']');
+    }
+    text.push(b'}');
+    (text.len() > 2).then(|| Json::from_checked(text.into()))
+}
