@@ -7,19 +7,26 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use tidegate_governance::audit::{Audit, Index, Record};
-use tidegate_model::{CallId, Clock, Stage, VmcpId};
+use tidegate_model::{CallId, Clock, ConnectorId, Stage, VmcpId};
 use tidegate_store::log::{Log, LogHealth};
+use tidegate_upstream::connector::List;
 use tidegate_wire::{json::Limits, server::HostPolicy};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     assembly::Assembly,
-    call::{Context, cursor::Cursors},
+    call::{Context, cursor::Cursors, park::table::Parking},
     config::ProcessConfig,
     metrics::Metrics,
+    notices::Notices,
+    places::Places,
     revision::Revision,
+    seal::Seals,
     session::Sessions,
 };
+
+/// Most listen streams of one person.
+const LISTENING: usize = 32;
 
 /// Everything that lives as long as the process.
 #[derive(Debug)]
@@ -32,8 +39,16 @@ pub(crate) struct Gateway {
     pub(crate) audit: Arc<Audit>,
     /// Sessions of legacy clients.
     pub(crate) sessions: Sessions,
+    /// What connectors and revisions tell of their own accord.
+    pub(crate) notices: Notices,
     /// List cursors.
     pub(crate) cursors: Cursors,
+    /// Handles that clients hold.
+    pub(crate) seals: Seals,
+    /// Calls that wait for their modern clients.
+    pub(crate) parking: Parking,
+    /// Room for listen streams of modern clients.
+    pub(crate) listening: Arc<Places>,
     /// Which hosts and pages may speak to the public listener.
     pub(crate) hosts: HostPolicy,
     /// The URL by which clients reach the public listener.
@@ -63,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) cursors: Cursors,
+    pub(crate) seals: Seals,
     pub(crate) hosts: HostPolicy,
     pub(crate) url: String,
     pub(crate) assembly: Assembly,
@@ -77,7 +93,11 @@ impl Gateway {
             json_limits: Limits { bytes: limits.body, depth: limits.depth, ..Limits::REQUEST },
             clock: parts.clock,
             audit: parts.audit,
+            notices: Notices::default(),
             cursors: parts.cursors,
+            seals: parts.seals,
+            parking: Parking::default(),
+            listening: Places::new(LISTENING, usize::MAX),
             hosts: parts.hosts,
             url: parts.url,
             assembly: parts.assembly,
@@ -97,10 +117,16 @@ impl Gateway {
         if org == "default" { self.current.load_full() } else { None }
     }
 
-    /// Puts a revision into effect.
-    pub(crate) fn install(&self, revision: Revision) -> Arc<Revision> {
+    /// Puts a revision into effect and says so, together with the lists that connectors have
+    /// announced and that are in it.
+    pub(crate) fn install(
+        &self,
+        revision: Revision,
+        announced: Vec<(ConnectorId, List)>,
+    ) -> Arc<Revision> {
         let revision = Arc::new(revision);
         self.current.store(Some(Arc::clone(&revision)));
+        self.notices.revised(&revision.connectors, announced);
         revision
     }
 

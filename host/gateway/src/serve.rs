@@ -54,6 +54,7 @@ use crate::{
     },
     jobs::{health, index, reap, unfinished, watch},
     records::Records,
+    seal::Seals,
 };
 
 /// Time for what only has to say goodbye.
@@ -149,6 +150,7 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
     let gateway = Arc::new(Gateway::new(Parts {
         hosts: hosts(&config, &url)?,
         cursors: Cursors::new(&ring.derive(Purpose::Cursors)),
+        seals: Seals::new(&ring.derive(Purpose::RequestState)),
         config,
         clock,
         audit,

@@ -6,6 +6,7 @@
 
 mod admit;
 mod legacy;
+mod listen;
 mod modern;
 mod respond;
 mod running;
