@@ -4,9 +4,14 @@
 //! stay; [`open`] turns it into a [`Connector`], always behind a guard (cap, queue, breaker,
 //! deadline). Opening does no IO: a connector that is down is open and unwell.
 
+mod conversation;
 mod error;
+mod features;
 mod hosted;
+mod input;
 mod list;
+mod listener;
+mod operation;
 mod remote;
 mod spec;
 mod wasm;
@@ -27,8 +32,11 @@ use tidegate_wire::client::{Affinity, Exchange, PeerInfo, egress::Egress};
 use tokio::sync::{broadcast, watch};
 
 pub use error::{ConnectorError, OpenError};
-pub use list::{Dropped, Listed};
-pub use spec::{ConnectorSpec, EnvValue, Era, GuardSpec, HostedSpec, RemoteSpec, WasmSpec};
+pub use features::EXTENSIONS;
+pub use list::{Dropped, Listed, Unread};
+pub use spec::{
+    ConnectorSpec, EnvValue, Era, GuardSpec, HostedSpec, RemoteSpec, Transport, WasmSpec,
+};
 
 use crate::{
     armed::{Armed, Maintenance},

@@ -12,7 +12,7 @@ use tidegate_model::{ConnectorId, Secret};
 use tidegate_upstream::{
     connector::{
         self, Connector, ConnectorSpec, EnvValue, Era, GuardSpec, HostedSpec, Parts, RemoteSpec,
-        WasmSpec,
+        Transport, WasmSpec,
     },
     credential::CredentialSpec,
 };
@@ -22,7 +22,7 @@ use tidegate_wire::client::egress::{AddressPolicy, Egress};
 use super::bindings::{self, Bindings};
 use crate::config::{
     Problem,
-    connector::{AddressSetting, ConnectorConfig, ConnectorKind, EraSetting},
+    connector::{AddressSetting, ConnectorConfig, ConnectorKind, EraSetting, TransportSetting},
     problem::sentence,
     reference::Reference,
 };
@@ -173,6 +173,12 @@ async fn spec(
             credential: credential(config),
             allow: addresses(config),
             era,
+            transport: match config.transport {
+                TransportSetting::Auto => Transport::Auto,
+                TransportSetting::StreamableHttp => Transport::StreamableHttp,
+                TransportSetting::Sse => Transport::Sse,
+            },
+            extensions: config.extensions.clone(),
             headers: BTreeMap::new(),
             connect_timeout: Duration::from_secs(10),
             probe_timeout: PROBE,
@@ -184,7 +190,9 @@ async fn spec(
             args: config.args.clone(),
             env: config.env.iter().map(|(name, value)| (name.clone(), env_value(value))).collect(),
             cwd: config.cwd.clone(),
+            per_caller: config.per_caller,
             era,
+            extensions: config.extensions.clone(),
             probe_timeout: PROBE,
             start_timeout: Duration::from_secs(60),
             answer_limit: limits.answer,

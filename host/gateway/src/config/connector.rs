@@ -1,6 +1,9 @@
 //! `connectors/NAME.toml`: one upstream.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +36,19 @@ pub enum EraSetting {
     Modern,
 }
 
+/// How a remote upstream is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportSetting {
+    /// Found out by asking: Streamable HTTP first, HTTP+SSE where that is not understood.
+    #[default]
+    Auto,
+    /// Streamable HTTP (2025-03-26 and later).
+    StreamableHttp,
+    /// HTTP+SSE (2024-11-05), which clients and servers are leaving.
+    Sse,
+}
+
 /// Addresses that a connector may reach beyond the public internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -59,6 +75,10 @@ pub struct AuthConfig {
 
 fn authorization() -> String {
     "Authorization".into()
+}
+
+fn extensions() -> BTreeSet<String> {
+    tidegate_upstream::connector::EXTENSIONS.map(str::to_owned).into()
 }
 
 fn bearer() -> String {
@@ -115,6 +135,14 @@ pub struct ConnectorConfig {
     /// `remote`, `hosted`: the era of MCP.
     #[serde(default)]
     pub era: EraSetting,
+    /// `remote`: the transport.
+    #[serde(default)]
+    pub transport: TransportSetting,
+    /// `remote`, `hosted`: the extensions of MCP, by identifier, that are carried between
+    /// clients and this upstream; an empty list carries none. Others stay unsaid in both
+    /// directions.
+    #[serde(default = "extensions")]
+    pub extensions: BTreeSet<String>,
     /// `remote`: the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
@@ -127,6 +155,10 @@ pub struct ConnectorConfig {
     /// `hosted`: where it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
+    /// `hosted`: whether each client has a process of its own, for a server that keeps state
+    /// or asks its clients questions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_caller: bool,
     /// `hosted`: its environment; values may be `env:NAME` or `file:PATH`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -153,11 +185,13 @@ impl ConnectorConfig {
         let say = |message: &str, help: &str| Some((message.to_owned(), help.to_owned()));
         let set = [
             ("url", self.url.is_some(), ConnectorKind::Remote),
+            ("transport", self.transport != TransportSetting::Auto, ConnectorKind::Remote),
             ("allow", !self.allow.is_empty(), ConnectorKind::Remote),
             ("auth", self.auth.is_some(), ConnectorKind::Remote),
             ("command", self.command.is_some(), ConnectorKind::Hosted),
             ("args", !self.args.is_empty(), ConnectorKind::Hosted),
             ("cwd", self.cwd.is_some(), ConnectorKind::Hosted),
+            ("per_caller", self.per_caller, ConnectorKind::Hosted),
             ("env", !self.env.is_empty(), ConnectorKind::Hosted),
             ("component", self.component.is_some(), ConnectorKind::Wasm),
             ("grants", !self.grants.is_empty(), ConnectorKind::Wasm),
@@ -185,7 +219,11 @@ impl ConnectorConfig {
             ConnectorKind::Wasm if self.component.is_none() => {
                 say("a wasm connector needs `component`", "write the path of the component file")
             }
-            _ => self.url_fault().or_else(|| self.auth_fault()).or_else(|| self.limits_fault()),
+            _ => (self.url_fault())
+                .or_else(|| self.auth_fault())
+                .or_else(|| self.limits_fault())
+                .or_else(|| self.extensions_fault())
+                .or_else(|| self.transport_fault()),
         }
     }
 
@@ -209,6 +247,27 @@ impl ConnectorConfig {
             ));
         }
         None
+    }
+
+    fn extensions_fault(&self) -> Option<(String, String)> {
+        let is_prefixed = |name: &str| {
+            matches!(name.split_once('/'), Some((vendor, rest)) if !vendor.is_empty() && !rest.is_empty())
+                && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+        };
+        let bad = self.extensions.iter().find(|name| !is_prefixed(name))?;
+        Some((
+            format!("`{}` is no identifier of an extension", bad.escape_default()),
+            "write it with its vendor, like `io.modelcontextprotocol/tasks`".into(),
+        ))
+    }
+
+    fn transport_fault(&self) -> Option<(String, String)> {
+        (self.transport == TransportSetting::Sse && self.era == EraSetting::Modern).then(|| {
+            (
+                "no modern server is reached over HTTP+SSE".into(),
+                "leave `era` or `transport` out".into(),
+            )
+        })
     }
 
     fn limits_fault(&self) -> Option<(String, String)> {

@@ -2,7 +2,12 @@
 //!
 //! `stdio_peer legacy|modern`; a second argument `once` ends it after its first call.
 
-use std::io::{BufRead, Write};
+use std::{
+    collections::VecDeque,
+    io::{BufRead, Write},
+};
+
+use serde_json::Value;
 
 #[path = "server.rs"]
 mod server;
@@ -15,14 +20,23 @@ fn main() -> std::io::Result<()> {
     let once = args.next().as_deref() == Some("once");
     let mut server = Server::new(era);
     let mut out = std::io::stdout().lock();
+    // What comes once a question is answered.
+    let mut later: Vec<(String, VecDeque<Step>)> = Vec::new();
     for line in std::io::stdin().lock().lines() {
-        let message: serde_json::Value = serde_json::from_str(&line?)?;
-        for step in server.take(&message) {
+        let message: Value = serde_json::from_str(&line?)?;
+        let mut steps = VecDeque::from(server.take(&message));
+        let is_answered =
+            |(id, _): &(String, _)| message["method"].is_null() && message["id"] == id.as_str();
+        while let Some(at) = later.iter().position(is_answered) {
+            steps.extend(later.swap_remove(at).1);
+        }
+        while let Some(step) = steps.pop_front() {
             match step {
                 Step::Say(message) => writeln!(out, "{message}")?,
                 Step::Junk(text) => writeln!(out, "{text}")?,
                 Step::Die => return Ok(()),
                 Step::Hang => {}
+                Step::Answered(id) => later.push((id, std::mem::take(&mut steps))),
             }
         }
         out.flush()?;

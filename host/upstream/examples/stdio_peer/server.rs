@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Say(Value),
     /// This text is sent as if it were a message.
     Junk(String),
+    /// What follows waits for the answer to this question.
+    Answered(String),
     /// The server goes away.
     Die,
     /// Nothing more, and no answer.
@@ -32,11 +34,12 @@ pub(crate) struct Server {
     cancelled: Vec<Value>,
     replies: Vec<Value>,
     grown: bool,
+    calls: u64,
 }
 
 impl Server {
     pub(crate) fn new(era: Era) -> Self {
-        Self { era, cancelled: Vec::new(), replies: Vec::new(), grown: false }
+        Self { era, cancelled: Vec::new(), replies: Vec::new(), grown: false, calls: 0 }
     }
 
     /// Takes a message and says what happens.
@@ -55,17 +58,61 @@ impl Server {
             (Some(method), _) if method.starts_with("notifications/") => vec![],
             (Some("server/discover"), Era::Modern) => vec![result(
                 id,
-                json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}),
+                json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
+                    "capabilities": self.capabilities()}),
             )],
             (Some("initialize"), Era::Legacy) => vec![result(
                 id,
-                json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": true}},
+                json!({"protocolVersion": "2025-11-25", "capabilities": self.capabilities(),
                     "serverInfo": {"name": "scripted", "version": "1"}}),
             )],
             (Some("tools/list"), _) => vec![result(id, self.page(member(params, "cursor")))],
             (Some("tools/call"), _) => self.call(id, params),
+            (Some("prompts/list"), _) => vec![result(id, prompts(member(params, "cursor")))],
+            (Some("resources/list"), _) => vec![result(id, resources())],
+            (Some("resources/templates/list"), _) => vec![result(id, templates())],
+            (Some("prompts/get"), _) if member(params, "name") == "needy" => {
+                vec![needs(id, params, &["roots/list"])]
+            }
+            (
+                Some(
+                    "prompts/get"
+                    | "resources/read"
+                    | "completion/complete"
+                    | "tasks/get"
+                    | "tasks/result"
+                    | "tasks/update"
+                    | "tasks/cancel",
+                ),
+                _,
+            ) => vec![result(id, json!({"echo": params}))],
+            (Some("resources/subscribe"), Era::Legacy) => {
+                let told = std::iter::once(result(id, json!({})));
+                told.chain(tells(&json!({}), &[member(params, "uri").clone()])).collect()
+            }
+            (Some("resources/unsubscribe" | "logging/setLevel"), Era::Legacy) => {
+                vec![result(id, json!({}))]
+            }
+            (Some("subscriptions/listen"), Era::Modern) => listen(id, params),
             _ => vec![error(id, -32601)],
         }
+    }
+
+    fn capabilities(&self) -> Value {
+        let mut all = json!({
+            "tools": {"listChanged": true},
+            "prompts": {"listChanged": true},
+            "resources": {"listChanged": true, "subscribe": true},
+            "completions": {},
+            "extensions": {
+                "io.modelcontextprotocol/tasks": {"x": 1},
+                "com.example/secret": {},
+            },
+        });
+        if let (Era::Legacy, Some(all)) = (self.era, all.as_object_mut()) {
+            all.insert("tasks".to_owned(), json!({"requests": {"tools": {"call": {}}}}));
+        }
+        all
     }
 
     fn page(&self, cursor: &Value) -> Value {
@@ -84,11 +131,28 @@ impl Server {
     }
 
     fn call(&mut self, id: &Value, params: &Value) -> Vec<Step> {
+        self.calls += 1;
         let token = params.pointer("/_meta/progressToken").unwrap_or(&Value::Null);
         match params.get("name").and_then(Value::as_str) {
             Some("echo") => {
                 vec![result(id, json!({"content": [], "echo": member(params, "arguments")}))]
             }
+            Some("mirror") => vec![result(id, json!({"content": [], "params": params}))],
+            Some("consult") => vec![
+                ask("c1", "elicitation/create", json!({"message": "Which?"})),
+                Step::Answered("c1".to_owned()),
+                result(id, json!({"content": []})),
+            ],
+            Some("needy") => {
+                let methods = member(params, "arguments").get("methods").and_then(Value::as_array);
+                let methods: Vec<_> =
+                    methods.into_iter().flatten().filter_map(Value::as_str).collect();
+                vec![needs(id, params, &methods)]
+            }
+            Some("endless") => {
+                vec![result(id, json!({"resultType": "input_required", "requestState": "s"}))]
+            }
+            Some("vague") => vec![result(id, json!({"resultType": "input_required"}))],
             Some("progress") => (1..=3)
                 .map(|at| {
                     let params = json!({"progressToken": token, "progress": at});
@@ -98,12 +162,15 @@ impl Server {
                 .collect(),
             Some("ask") => vec![
                 Step::Say(json!({"jsonrpc": "2.0", "id": "q1", "method": "ping"})),
+                Step::Answered("q1".to_owned()),
                 Step::Say(json!({"jsonrpc": "2.0", "id": "q2", "method": "elicitation/create"})),
+                Step::Answered("q2".to_owned()),
                 result(id, json!({"content": []})),
             ],
             Some("seen") => vec![result(
                 id,
-                json!({"content": [], "cancelled": self.cancelled, "replies": self.replies}),
+                json!({"content": [], "cancelled": self.cancelled, "replies": self.replies,
+                    "calls": self.calls}),
             )],
             Some("grow") => {
                 self.grown = true;
@@ -127,6 +194,76 @@ impl Server {
             _ => vec![error(id, -32602)],
         }
     }
+}
+
+/// Asks for input until it is given, then says what it was given.
+fn needs(id: &Value, params: &Value, methods: &[&str]) -> Step {
+    if let Some(given) = params.get("inputResponses") {
+        let state = member(params, "requestState");
+        return result(id, json!({"content": [], "given": given, "state": state}));
+    }
+    let request = |(at, method): (usize, &&str)| {
+        let params = json!({"message": "Which?", "at": at});
+        (format!("k{at}"), json!({"method": method, "params": params}))
+    };
+    let requests: serde_json::Map<_, _> = methods.iter().enumerate().map(request).collect();
+    let state = "opaque \"state\"";
+    let asks =
+        json!({"resultType": "input_required", "inputRequests": requests, "requestState": state});
+    result(id, asks)
+}
+
+/// Agrees to everything; where single resources are followed, all there is to tell comes at
+/// once.
+fn listen(id: &Value, params: &Value) -> Vec<Step> {
+    let tag = json!({"io.modelcontextprotocol/subscriptionId": id});
+    let filter = member(params, "notifications");
+    let ack = json!({"_meta": tag, "notifications": filter});
+    let uris = filter.get("resourceSubscriptions").and_then(Value::as_array).cloned();
+    let mut steps = vec![notify("notifications/subscriptions/acknowledged", ack)];
+    if let Some(uris) = uris {
+        steps.extend(tells(&json!({"_meta": tag}), &uris));
+    }
+    steps.push(Step::Hang);
+    steps
+}
+
+/// Everything that a server tells of its own accord.
+pub(crate) fn tells(tag: &Value, uris: &[Value]) -> Vec<Step> {
+    let lists = ["tools", "prompts", "resources"];
+    let changed =
+        lists.map(|list| notify(&format!("notifications/{list}/list_changed"), tag.clone()));
+    let updated = uris.iter().map(|uri| {
+        let mut params = tag.clone();
+        params["uri"] = uri.clone();
+        notify("notifications/resources/updated", params)
+    });
+    changed.into_iter().chain(updated).collect()
+}
+
+fn prompts(cursor: &Value) -> Value {
+    if cursor.is_null() {
+        let arguments = json!([{"name": "who", "required": true}]);
+        return json!({"prompts": [{"name": "greet", "arguments": arguments, "_meta": {"n": 1}}, {"name": 7}],
+            "nextCursor": "2"});
+    }
+    json!({"prompts": [{"name": "greet"}, {"name": "needy"}]})
+}
+
+fn resources() -> Value {
+    json!({"resources": [
+        {"uri": "test://one", "name": "one", "mimeType": "text/plain"},
+        {"uri": "test://one", "name": "again"},
+        {"name": "without"},
+    ]})
+}
+
+fn templates() -> Value {
+    json!({"resourceTemplates": [{"uriTemplate": "test://{id}/data", "name": "data"}]})
+}
+
+fn ask(id: &str, method: &str, params: Value) -> Step {
+    Step::Say(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
 }
 
 fn member<'a>(object: &'a Value, name: &str) -> &'a Value {

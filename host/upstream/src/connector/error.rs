@@ -68,9 +68,14 @@ pub enum ConnectorError {
     /// The component failed.
     #[error("{0}")]
     Guest(#[from] Failure),
-    /// Its list of tools is larger than allowed.
-    #[error("the connector's list of tools is too large: {0}")]
-    TooManyTools(&'static str),
+    /// One of its lists is larger than allowed.
+    #[error("the connector's answer to `{method}` is too large: {what}")]
+    TooMuch {
+        /// The method of the list.
+        method: &'static str,
+        /// What there is too much of.
+        what: &'static str,
+    },
 }
 
 impl ConnectorError {
@@ -83,11 +88,11 @@ impl ConnectorError {
             Self::Open { .. } | Self::Closed | Self::Start { .. } => {
                 RefusalCode::ConnectorUnavailable
             }
-            Self::Guest(_) | Self::TooManyTools(_) => RefusalCode::ConnectorProtocol,
+            Self::Guest(_) | Self::TooMuch { .. } => RefusalCode::ConnectorProtocol,
             Self::Peer(error) => match error {
-                PeerError::Protocol(_) | PeerError::TooLarge { .. } => {
-                    RefusalCode::ConnectorProtocol
-                }
+                PeerError::Protocol(_)
+                | PeerError::TooLarge { .. }
+                | PeerError::HeaderMismatch(_) => RefusalCode::ConnectorProtocol,
                 PeerError::Unsendable(_) => RefusalCode::InvalidArguments,
                 _ => RefusalCode::ConnectorUnavailable,
             },
@@ -113,7 +118,7 @@ impl ConnectorError {
             | Self::WrongOrigin
             | Self::Start { .. } => true,
             Self::Peer(error) => error.nothing_sent(),
-            Self::Deadline | Self::Guest(_) | Self::TooManyTools(_) => false,
+            Self::Deadline | Self::Guest(_) | Self::TooMuch { .. } => false,
         }
     }
 
@@ -125,7 +130,7 @@ impl ConnectorError {
                 | Self::Open { .. }
                 | Self::Closed
                 | Self::WrongOrigin
-                | Self::Peer(PeerError::Unsendable(_))
+                | Self::Peer(PeerError::Unsendable(_) | PeerError::HeaderMismatch(_))
         )
     }
 
@@ -139,7 +144,7 @@ impl ConnectorError {
             Self::WrongOrigin => format!("the credential for `{connector}` cannot be used"),
             Self::Start { .. } => format!("`{connector}` cannot be started"),
             Self::Guest(_) => format!("`{connector}` failed"),
-            Self::TooManyTools(_) => format!("`{connector}` offers too many tools"),
+            Self::TooMuch { .. } => format!("`{connector}` offers too much"),
             Self::Peer(error) => peer_message(connector, error),
         };
         let next = match (self.retry_after(), &self) {

@@ -1,9 +1,11 @@
 //! `hosted`: an MCP server that the gateway runs as a child process.
 //!
-//! One process serves every caller. It is started by the first who needs it, in a task of
+//! One process serves every caller, unless the connector's file wants one for each client;
+//! lists are read from the shared one in any case. It is started by the first who needs it, in a task of
 //! its own, so that a caller who gives up does not end it for the others. When it ends, the
 //! next call starts it again; when it keeps ending, only after a growing pause.
 
+mod callers;
 mod process;
 
 use std::{
@@ -12,25 +14,23 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tidegate_model::{Answer, Call, ConnectorId, Operation, Secret};
-use tidegate_wire::{
-    client::{
-        Member, Outgoing, Peer,
-        stdio::{Command, StdioSettings},
-    },
-    mcp::method::Method,
+use tidegate_model::{Answer, Call, ConnectorId, Features, Secret};
+use tidegate_wire::client::{
+    Peer,
+    stdio::{Command, StdioSettings},
 };
 use tokio::sync::{broadcast, watch};
 
 use super::{
     Affinity, Connector, ConnectorError, EnvValue, Exchange, Health, HostedSpec, Listed, OpenError,
-    Parts, Update, list,
+    Parts, Update, conversation, features, list::Source, listener::Listener, operation::Request,
 };
 use crate::{
     armed::{Armed, Maintenance},
     credential::{Credential, CredentialError},
 };
 
+use callers::Callers;
 use process::Process;
 
 /// What a child gets to see of the gateway's own environment.
@@ -38,10 +38,13 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 
 #[derive(Debug)]
 pub(super) struct Hosted {
-    updates: broadcast::Sender<Update>,
     id: ConnectorId,
     credential: Credential,
     process: Arc<Process>,
+    /// Where each client has a process of its own.
+    callers: Option<Arc<Callers>>,
+    listener: Listener,
+    extensions: BTreeSet<String>,
 }
 
 impl Hosted {
@@ -72,32 +75,41 @@ impl Hosted {
         };
         let credential = Credential::none(id.clone());
         Ok(Self {
-            updates: broadcast::Sender::new(64),
             id,
             credential,
+            callers: spec.per_caller.then(|| Callers::new(command.clone(), settings.clone())),
             process: Arc::new(Process::new(command, settings)),
+            listener: Listener::new(),
+            extensions: spec.extensions.clone(),
         })
     }
 
     async fn send(&self, call: &Call, exchange: Exchange) -> Result<Answer, ConnectorError> {
-        let Operation::CallTool(tool_call) = &call.operation else {
-            return Err(ConnectorError::Closed);
+        let exchange = features::narrowed(exchange, &self.extensions);
+        let request = Request::new(call, &exchange);
+        let process = match (&self.callers, exchange.affinity) {
+            (Some(callers), Some(affinity)) => callers.process(affinity)?,
+            _ => Arc::clone(&self.process),
         };
-        let name = tool_call.tool.name.as_str();
-        let outgoing = Outgoing {
-            method: Method::CallTool.name(),
-            params: &[
-                ("name", Member::Text(name)),
-                ("arguments", Member::Json(&tool_call.arguments)),
-            ],
-            meta: call.meta.as_ref(),
-            name: Some(name),
-            trace: Some(&call.trace),
-            exchange: Some(&exchange),
-            given: call.given.as_ref(),
-            ..Outgoing::default()
+        let peer = Peer::Stdio(process.running().await?);
+        let source = Source { peer: &peer, connector: &self.id, headers: &[] };
+        conversation::carry_out(source, &request, self.process.changes()).await
+    }
+
+    async fn read(&self, proof: &Maintenance) -> Result<Listed, ConnectorError> {
+        let peer = Peer::Stdio(self.process.running().await?);
+        let source = Source { peer: &peer, connector: &self.id, headers: &[] };
+        let features = |peer: &Peer| {
+            let info = peer.info();
+            info.map_or_else(Features::default, |info| features::read(&info, &self.extensions))
         };
-        Ok(self.process.running().await?.request(&outgoing).await?)
+        let list = source.read(features, proof.deadline()).await?;
+        let process = Arc::clone(&self.process);
+        self.listener.begin(Vec::new(), move |wanted| {
+            let process = Arc::clone(&process);
+            async move { process.to_listen_to(wanted).await.map(Peer::Stdio) }
+        });
+        Ok(list)
     }
 }
 
@@ -112,13 +124,9 @@ impl Connector for Hosted {
 
     fn list<'a>(
         &'a self,
-        _proof: &'a Maintenance,
+        proof: &'a Maintenance,
     ) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
-        async move {
-            let peer = Peer::Stdio(self.process.running().await?);
-            list::read(&peer, &self.id, &[]).await
-        }
-        .boxed()
+        self.read(proof).boxed()
     }
 
     fn call(
@@ -135,27 +143,56 @@ impl Connector for Hosted {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.process.changes()
+        self.process.changes().subscribe()
     }
 
     fn updates(&self) -> broadcast::Receiver<Update> {
-        self.updates.subscribe()
+        self.listener.updates()
     }
 
-    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+    fn follow(&self, wanted: BTreeSet<Box<str>>) {
+        self.listener.follow(wanted);
+    }
 
-    fn release(&self, _affinity: Affinity) {}
+    fn release(&self, affinity: Affinity) {
+        match &self.callers {
+            Some(callers) => callers.release(affinity),
+            None => {
+                if let Some(peer) = self.process.current() {
+                    Peer::Stdio(peer).release(affinity);
+                }
+            }
+        }
+    }
 
-    fn roots_changed(&self, _affinity: Affinity) {}
+    fn roots_changed(&self, affinity: Affinity) {
+        let process = match &self.callers {
+            Some(callers) => callers.of(affinity),
+            None => Some(Arc::clone(&self.process)),
+        };
+        if let Some(peer) = process.and_then(|process| process.current()) {
+            Peer::Stdio(peer).roots_changed(affinity);
+        }
+    }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        self.process.close().boxed()
+        async move {
+            self.listener.end();
+            if let Some(callers) = &self.callers {
+                callers.close().await;
+            }
+            self.process.close().await;
+        }
+        .boxed()
     }
 }
 
 impl Drop for Hosted {
     fn drop(&mut self) {
         self.process.shut();
+        if let Some(callers) = &self.callers {
+            callers.end();
+        }
     }
 }
 

@@ -1,46 +1,38 @@
-//! `remote`: an MCP server at a URL, over Streamable HTTP of either era.
+//! `remote`: an MCP server at a URL, over Streamable HTTP of either era or HTTP+SSE.
 //!
 //! The credential's header is attached last, and only if the origin that is dialled is the
 //! one it is bound to.
 
-mod listener;
+mod way;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue};
-use tidegate_model::{Answer, Call, ConnectorId, Operation};
-use tidegate_wire::{
-    client::{
-        Member, Outgoing, Peer,
-        egress::Rules,
-        http::{HttpPeer, HttpSettings},
-    },
-    json::Raw,
-    mcp::{header::HeaderParams, method::Method},
-};
+use tidegate_model::{Answer, Call, ConnectorId, Features};
+use tidegate_wire::client::{Peer, egress::Rules, http::HttpSettings, sse::SseSettings};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    Affinity, Connector, ConnectorError, Exchange, Health, Listed, OpenError, Parts, RemoteSpec,
-    Update, list,
+    Affinity, Connector, ConnectorError, Era, Exchange, Health, Listed, OpenError, Parts,
+    RemoteSpec, Transport, Update, conversation, features, list::Source, listener::Listener,
+    operation::Request,
 };
 use crate::{
     armed::{Armed, Maintenance},
     credential::{Credential, Injection, is_reserved},
 };
 
+use way::Way;
+
 #[derive(Debug)]
 pub(super) struct Remote {
-    updates: broadcast::Sender<Update>,
     id: ConnectorId,
     credential: Credential,
-    http: Arc<HttpPeer>,
-    peer: Peer,
+    way: Arc<Way>,
     listener: Listener,
+    extensions: BTreeSet<String>,
 }
-
-use listener::Listener;
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
@@ -59,28 +51,41 @@ impl Remote {
         let origin = destination.origin().clone();
         let secret = |reference: &str| parts.secrets.get(reference).cloned();
         let credential = Credential::new(id.clone(), origin, &spec.credential, secret)?;
-        let settings = HttpSettings {
+        let streamable = HttpSettings {
             era: spec.era.fixed(),
             headers: fixed_headers(spec)?,
             probe_timeout: spec.probe_timeout,
             answer_limit: spec.answer_limit,
             ..HttpSettings::default()
         };
-        let http = Arc::new(HttpPeer::new(destination, settings));
+        let sse = SseSettings {
+            name: id.as_str().to_owned(),
+            headers: streamable.headers.clone(),
+            answer_limit: spec.answer_limit,
+            ..SseSettings::default()
+        };
+        let transport = match spec.transport {
+            // Modern servers are never of the older kind.
+            Transport::Auto if spec.era == Era::Modern => Transport::StreamableHttp,
+            transport => transport,
+        };
         Ok(Self {
-            updates: broadcast::Sender::new(64),
             id,
             credential,
-            peer: Peer::Http(Arc::clone(&http)),
-            http,
-            listener: Listener::default(),
+            way: Arc::new(Way::new(destination, streamable, sse, transport)),
+            listener: Listener::new(),
+            extensions: spec.extensions.clone(),
         })
     }
 
     fn headers(&self, injection: &Injection) -> Result<Headers, ConnectorError> {
-        let dialled = self.http.destination().origin();
+        let dialled = self.way.origin();
         let header = injection.header_for(dialled).map_err(|_| ConnectorError::WrongOrigin)?;
         Ok(header.map(|(name, value)| (name.clone(), value.clone())).into_iter().collect())
+    }
+
+    fn source<'a>(&'a self, peer: &'a Peer, headers: &'a Headers) -> Source<'a> {
+        Source { peer, connector: &self.id, headers }
     }
 
     async fn send(
@@ -89,27 +94,42 @@ impl Remote {
         injection: &Injection,
         exchange: Exchange,
     ) -> Result<Answer, ConnectorError> {
-        let Operation::CallTool(tool_call) = &call.operation else {
-            return Err(ConnectorError::Closed);
-        };
-        let name = tool_call.tool.name.as_str();
-        let arguments = &tool_call.arguments;
-        let mut headers = self.headers(injection)?;
-        // Legacy servers do not know these headers and ignore them.
-        if let Ok(mirrored) = HeaderParams::compile(Raw::from(&tool_call.tool.input_schema)) {
-            headers.extend(mirrored.headers(Some(Raw::from(arguments))));
+        let exchange = features::narrowed(exchange, &self.extensions);
+        let request = Request::new(call, &exchange);
+        let headers = self.headers(injection)?;
+        let (peer, stale) = (self.way.peer(), self.way.changes());
+        let source = self.source(&peer, &headers);
+        let outcome = conversation::carry_out(source, &request, stale).await;
+        match &outcome {
+            Ok(_) => outcome,
+            Err(error) => match self.way.instead(&peer, error, &headers).await {
+                Some(peer) => {
+                    let source = self.source(&peer, &headers);
+                    conversation::carry_out(source, &request, stale).await
+                }
+                None => outcome,
+            },
         }
-        let outgoing = Outgoing {
-            method: Method::CallTool.name(),
-            params: &[("name", Member::Text(name)), ("arguments", Member::Json(arguments))],
-            meta: call.meta.as_ref(),
-            name: Some(name),
-            headers: &headers,
-            trace: Some(&call.trace),
-            exchange: Some(&exchange),
-            given: call.given.as_ref(),
+    }
+
+    async fn read(&self, proof: &Maintenance) -> Result<Listed, ConnectorError> {
+        let headers = self.headers(&self.credential.maintain(proof))?;
+        let features = |peer: &Peer| {
+            peer.info()
+                .map_or_else(Features::default, |info| features::read(&info, &self.extensions))
         };
-        Ok(self.http.request(&outgoing).await?)
+        let peer = self.way.peer();
+        let outcome = self.source(&peer, &headers).read(features, proof.deadline()).await;
+        let list = match &outcome {
+            Ok(_) => outcome,
+            Err(error) => match self.way.instead(&peer, error, &headers).await {
+                Some(peer) => self.source(&peer, &headers).read(features, proof.deadline()).await,
+                None => outcome,
+            },
+        }?;
+        let way = Arc::clone(&self.way);
+        self.listener.begin(headers, move |_| std::future::ready(Ok(way.peer())));
+        Ok(list)
     }
 }
 
@@ -123,13 +143,7 @@ impl Connector for Remote {
     }
 
     fn list<'a>(&'a self, proof: &'a Maintenance) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
-        async move {
-            let headers = self.headers(&self.credential.maintain(proof))?;
-            let list = list::read(&self.peer, &self.id, &headers).await?;
-            self.listener.begin(&self.http, headers);
-            Ok(list)
-        }
-        .boxed()
+        self.read(proof).boxed()
     }
 
     fn call(
@@ -142,22 +156,28 @@ impl Connector for Remote {
     }
 
     fn health(&self) -> Health {
-        Health { info: self.http.info(), ..Health::default() }
+        Health { info: self.way.current().info(), ..Health::default() }
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.http.changes()
+        self.way.changes().subscribe()
     }
 
     fn updates(&self) -> broadcast::Receiver<Update> {
-        self.updates.subscribe()
+        self.listener.updates()
     }
 
-    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+    fn follow(&self, wanted: BTreeSet<Box<str>>) {
+        self.listener.follow(wanted);
+    }
 
-    fn release(&self, _affinity: Affinity) {}
+    fn release(&self, affinity: Affinity) {
+        self.way.current().release(affinity);
+    }
 
-    fn roots_changed(&self, _affinity: Affinity) {}
+    fn roots_changed(&self, affinity: Affinity) {
+        self.way.current().roots_changed(affinity);
+    }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
@@ -165,7 +185,7 @@ impl Connector for Remote {
             // A session belongs to its credential: the server may ask for it once more.
             let farewell = self.credential.farewell();
             let headers = self.headers(&farewell).unwrap_or_default();
-            self.http.close(&headers).await;
+            self.way.close(&headers).await;
         }
         .boxed()
     }

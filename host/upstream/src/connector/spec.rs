@@ -3,12 +3,18 @@
 //! Equal descriptions mean that a running connector may stay across revisions. Secrets
 //! appear as references only.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tidegate_model::Json;
 use tidegate_wasm::{Grants, GuestConnector, Limits};
 use tidegate_wire::{client::egress::AddressPolicy, mcp::revision::Era as WireEra};
 
+use super::features::default_extensions;
 use crate::credential::CredentialSpec;
 
 /// A connector as an administrator describes it.
@@ -32,6 +38,18 @@ pub enum Era {
     Legacy,
     /// Stateless (2026-07-28).
     Modern,
+}
+
+/// How a server at a URL is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Transport {
+    /// Found out: Streamable HTTP first, HTTP+SSE where that is not understood.
+    #[default]
+    Auto,
+    /// Streamable HTTP (since 2025-03-26).
+    StreamableHttp,
+    /// HTTP+SSE (2024-11-05).
+    Sse,
 }
 
 /// How a connector is kept from harming others.
@@ -62,6 +80,10 @@ pub struct RemoteSpec {
     pub allow: AddressPolicy,
     /// The era, where it shall not be found out.
     pub era: Era,
+    /// The transport, where it shall not be found out.
+    pub transport: Transport,
+    /// The extensions that are carried between its clients and it, by identifier.
+    pub extensions: BTreeSet<String>,
     /// Fixed headers without secrets.
     pub headers: BTreeMap<String, String>,
     /// Time for connecting, TLS included.
@@ -83,8 +105,8 @@ pub enum EnvValue {
     Secret(String),
 }
 
-/// An MCP server run as a child process that speaks stdio. One process serves every caller,
-/// so its environment may hold only credentials that all of them share.
+/// An MCP server run as a child process that speaks stdio. The environment is the same for
+/// every caller, so it may hold only credentials that all of them share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostedSpec {
     /// The program: a path, or a name looked up in `PATH`. No shell is involved.
@@ -95,8 +117,12 @@ pub struct HostedSpec {
     pub env: BTreeMap<String, EnvValue>,
     /// Its working directory; the gateway's own when absent.
     pub cwd: Option<PathBuf>,
+    /// Whether each client has a process of its own, beside the shared one for lists.
+    pub per_caller: bool,
     /// The era, where it shall not be found out.
     pub era: Era,
+    /// The extensions that are carried between its clients and it, by identifier.
+    pub extensions: BTreeSet<String>,
     /// Time for `server/discover` before `initialize` is tried.
     pub probe_timeout: Duration,
     /// Time from start to a session.
@@ -213,6 +239,8 @@ impl RemoteSpec {
             credential: CredentialSpec::None,
             allow: AddressPolicy::default(),
             era: Era::Auto,
+            transport: Transport::Auto,
+            extensions: default_extensions(),
             headers: BTreeMap::new(),
             connect_timeout: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(5),
@@ -230,7 +258,9 @@ impl HostedSpec {
             args: args.into_iter().collect(),
             env: BTreeMap::new(),
             cwd: None,
+            per_caller: false,
             era: Era::Auto,
+            extensions: default_extensions(),
             probe_timeout: Duration::from_secs(2),
             start_timeout: Duration::from_secs(30),
             answer_limit: ANSWER_LIMIT,

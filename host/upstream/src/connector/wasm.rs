@@ -50,7 +50,7 @@ impl Wasm {
         exchange: Exchange,
     ) -> Result<Answer, ConnectorError> {
         let Operation::CallTool(tool_call) = &call.operation else {
-            return Err(ConnectorError::Closed);
+            return Ok(not_known(call.operation.method()));
         };
         let context = match told {
             Some(context) => context,
@@ -162,9 +162,18 @@ fn sink(exchange: Exchange) -> ProgressSink {
     })
 }
 
+/// Components offer tools alone for now: what a server without the capability says.
+fn not_known(method: &str) -> Answer {
+    error(code::METHOD_NOT_FOUND, &format!("{method} is not known here"))
+}
+
 fn unknown_tool(name: &str) -> Answer {
-    let mut error = format!(r#"{{"code":{},"message":"#, code::INVALID_PARAMS).into_bytes();
-    write_string(&mut error, &format!("unknown tool: {name}"));
+    error(code::INVALID_PARAMS, &format!("unknown tool: {name}"))
+}
+
+fn error(code: i64, message: &str) -> Answer {
+    let mut error = format!(r#"{{"code":{code},"message":"#).into_bytes();
+    write_string(&mut error, message);
     error.push(b'}');
     Answer::Error(Json::from_checked(error.into()))
 }

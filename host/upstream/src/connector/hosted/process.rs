@@ -12,7 +12,7 @@ use std::{
 };
 
 use tidegate_wire::client::{
-    PeerError,
+    PeerError, Wanted,
     stdio::{Command, StdioPeer, StdioSettings},
 };
 use tokio::{sync::watch, time::Instant};
@@ -154,8 +154,41 @@ impl Process {
         }
     }
 
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Counts starts, and the times that a running process said that a list has changed.
+    pub(super) fn changes(&self) -> &watch::Sender<u64> {
+        &self.changes
+    }
+
+    /// The running process, if there is one.
+    pub(super) fn current(&self) -> Option<Arc<StdioPeer>> {
+        match &*self.state.borrow() {
+            State::Running { peer, .. } if !peer.is_closed() => Some(Arc::clone(peer)),
+            _ => None,
+        }
+    }
+
+    /// The process, as soon as it runs. Nobody starts it only to listen to it, unless single
+    /// resources are to be followed.
+    pub(super) async fn to_listen_to(
+        self: &Arc<Self>,
+        mut wanted: watch::Receiver<Wanted>,
+    ) -> Result<Arc<StdioPeer>, ConnectorError> {
+        let mut states = self.state.subscribe();
+        loop {
+            if !wanted.borrow_and_update().resources.is_empty() {
+                return self.running().await;
+            }
+            if matches!(*states.borrow_and_update(), State::Shut) {
+                return Err(ConnectorError::Closed);
+            }
+            if let Some(peer) = self.current() {
+                return Ok(peer);
+            }
+            tokio::select! {
+                changed = states.changed() => changed.map_err(|_| ConnectorError::Closed)?,
+                changed = wanted.changed() => changed.map_err(|_| ConnectorError::Closed)?,
+            }
+        }
     }
 
     /// No start any more; the process is told to end.

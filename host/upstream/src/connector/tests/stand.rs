@@ -136,6 +136,14 @@ pub(super) async fn serve(era: Speaks) -> Mock {
     let server = Mutex::new(Server::new(era));
     Mock::start(move |seen, _| {
         let message: Value = serde_json::from_str(&seen.body).unwrap_or_default();
+        if seen.method == "GET" && era == Speaks::Legacy {
+            let followed = |seen: &Seen| seen.at("/method") == "resources/subscribe";
+            let mut acts = vec![Act::stream(), Act::Met(followed)];
+            let told = server::tells(&serde_json::json!({}), &["test://one".into()]);
+            acts.extend(told.iter().map(act));
+            acts.push(Act::Hang);
+            return acts;
+        }
         if seen.method != "POST" {
             return vec![Act::reply(405, &[], "")];
         }
@@ -143,7 +151,11 @@ pub(super) async fn serve(era: Speaks) -> Mock {
         if era == Speaks::Legacy && !opening && seen.header("mcp-session-id") != Some("s1") {
             return vec![Act::reply(400, &[], "no session")];
         }
-        let steps = server.lock().unwrap().take(&message);
+        let mut steps = server.lock().unwrap().take(&message);
+        if message["method"] == "resources/subscribe" {
+            // The rest is for the stream of the session.
+            steps.truncate(1);
+        }
         if message["id"].is_null() || message["method"].is_null() {
             return vec![Act::accepted()];
         }
@@ -164,14 +176,19 @@ fn acts(steps: &[Step], session: bool) -> Vec<Act> {
         [Step::Hang] => vec![Act::Hang],
         steps => {
             let mut acts = vec![Act::stream()];
-            acts.extend(steps.iter().map(|step| match step {
-                Step::Say(message) => Act::event(&message.to_string()),
-                Step::Junk(text) => Act::event(text),
-                Step::Die => Act::Close,
-                Step::Hang => Act::Hang,
-            }));
+            acts.extend(steps.iter().map(act));
             acts.push(Act::end());
             acts
         }
+    }
+}
+
+fn act(step: &Step) -> Act {
+    match step {
+        Step::Say(message) => Act::event(&message.to_string()),
+        Step::Junk(text) => Act::event(text),
+        Step::Answered(id) => Act::Answered(id.clone()),
+        Step::Die => Act::Close,
+        Step::Hang => Act::Hang,
     }
 }

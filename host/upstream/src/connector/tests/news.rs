@@ -1,0 +1,63 @@
+//! What servers tell of their own accord.
+
+use super::*;
+
+#[tokio::test]
+async fn changes_of_lists_and_of_followed_resources_are_told() {
+    for kind in KINDS {
+        let stand = Stand::open(kind).await;
+        let mut updates = stand.connector.updates();
+        stand.connector.follow(BTreeSet::from(["test://one".into()]));
+        stand.connector.list(&proof()).await.unwrap();
+        let mut missing = vec![List::Tools, List::Prompts, List::Resources];
+        let mut updated = false;
+        while !missing.is_empty() || !updated {
+            match updates.recv().await.unwrap() {
+                Update::Changed(list) => missing.retain(|wanted| *wanted != list),
+                Update::Resource(params) => {
+                    let params: Value = params.read().unwrap();
+                    assert_eq!(params["uri"], "test://one", "{kind:?}");
+                    updated = true;
+                }
+                Update::Task(_) => panic!("there is none"),
+            }
+        }
+        stand.connector.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_followed_can_change_at_any_time() {
+    for kind in KINDS.into_iter().filter(|kind| !kind.is_remote() || !kind.is_legacy()) {
+        let stand = Stand::open(kind).await;
+        let mut updates = stand.connector.updates();
+        stand.connector.list(&proof()).await.unwrap();
+        for uris in [vec!["a:1"], vec!["a:1", "a:2"], vec!["a:3"]] {
+            stand.connector.follow(uris.iter().map(|uri| Box::from(*uri)).collect());
+            let wanted = *uris.last().unwrap();
+            loop {
+                if let Update::Resource(params) = updates.recv().await.unwrap()
+                    && params.read::<Value>().unwrap()["uri"] == wanted
+                {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn closing_ends_the_listening() {
+    for kind in KINDS {
+        let stand = Stand::open(kind).await;
+        stand.connector.follow(BTreeSet::from(["test://one".into()]));
+        let mut updates = stand.connector.updates();
+        stand.connector.list(&proof()).await.unwrap();
+        updates.recv().await.unwrap();
+        let open = stand.mock.as_ref().map_or(0, |mock| mock.connections() - mock.gone());
+        stand.connector.close().await;
+        if let Some(mock) = &stand.mock {
+            mock.until(|mock| mock.connections() - mock.gone() < open).await;
+        }
+    }
+}
