@@ -8,8 +8,11 @@
 pub(crate) mod cursor;
 pub(crate) mod list;
 pub(crate) mod methods;
+pub(crate) mod park;
+mod published;
 pub(crate) mod refusal;
-mod stage;
+pub(crate) mod stage;
+pub(crate) mod tasks;
 
 use std::{
     net::IpAddr,
@@ -17,10 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_governance::{audit::Record, catalog::PublishedVmcp, policy::RequestContext};
+use tidegate_governance::{
+    audit::Record,
+    catalog::{PublishedTool, PublishedVmcp},
+    policy::{Permitted, RequestContext},
+};
 use tidegate_identity::Caller;
 use tidegate_model::{
-    Answer, CallId, Given, Json, Outcome, Refusal, RefusalCode, Stage, TaskMethod, Timestamp,
+    Answer, Call, CallId, ConnectorId, Given, Json, Outcome, Refusal, Stage, TaskMethod, Timestamp,
     TraceContext,
 };
 use tidegate_upstream::{Armed, Exchange};
@@ -28,6 +35,8 @@ use tidegate_upstream::{Armed, Exchange};
 use tidegate_wire::client::within;
 
 use crate::{gateway::Gateway, plugin::Interception, revision::Revision};
+use published::Published;
+use stage::Found;
 pub(crate) use stage::Timed;
 
 /// Who asks, under which revision and circumstances: the same for every stage.
@@ -102,6 +111,19 @@ pub(crate) enum Target {
     },
 }
 
+impl Target {
+    /// The MCP method.
+    pub(crate) fn method(&self) -> &'static str {
+        match self {
+            Self::Tool { .. } => "tools/call",
+            Self::Prompt { .. } => "prompts/get",
+            Self::Resource { .. } => "resources/read",
+            Self::Complete { .. } => "completion/complete",
+            Self::Task { method, .. } => method.name(),
+        }
+    }
+}
+
 /// What an argument is completed for, in published terms.
 #[derive(Debug, Clone)]
 pub(crate) enum Reference {
@@ -130,14 +152,19 @@ impl Request {
 
     /// The MCP method.
     pub(crate) fn method(&self) -> &'static str {
-        match &self.target {
-            Target::Tool { .. } => "tools/call",
-            Target::Prompt { .. } => "prompts/get",
-            Target::Resource { .. } => "resources/read",
-            Target::Complete { .. } => "completion/complete",
-            Target::Task { method, .. } => method.name(),
-        }
+        self.target.method()
     }
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Its id.
+    pub(crate) id: CallId,
+    /// The connector it went to, where it got that far.
+    pub(crate) connector: Option<ConnectorId>,
+    /// The answer, in published terms, or why there is none.
+    pub(crate) outcome: Outcome,
 }
 
 /// Runs one operation and records it; returns when the row is durable.
@@ -147,53 +174,95 @@ pub(crate) async fn run(
     vmcp: &PublishedVmcp,
     request: Request,
     exchange: Exchange,
-) -> (CallId, Outcome) {
+) -> Done {
     let counting = gateway.metrics.begin();
     let mut record = gateway.open_record(context, &vmcp.vmcp.id, request.method());
     let pause = exchange.pause.clone();
-    let stages = stages(context, vmcp, request, exchange, &mut record);
+    let mut connector = None;
+    let stages = stages(gateway, context, vmcp, request, exchange, &mut record, &mut connector);
     let outcome = within(context.deadline, &pause, stages).await;
     let outcome = outcome.unwrap_or_else(|| Err(refusal::deadline()));
     let id = record.id();
     let outcome = close(record, outcome).await;
     counting.end(&outcome);
-    (id, outcome)
+    Done { id, connector, outcome }
+}
+
+/// Resolves, customizes and authorizes a request that goes on with a parked call. Nothing is
+/// sent; the record is the resuming request's own and has yet to be closed.
+pub(crate) fn admit_again(
+    gateway: &Gateway,
+    context: &Context,
+    vmcp: &PublishedVmcp,
+    request: Request,
+    exchange: &Exchange,
+) -> (Record, Result<(), Refusal>) {
+    let mut record = gateway.open_record(context, &vmcp.vmcp.id, request.method());
+    let mut timed = Timed::start();
+    let admitted = admit(gateway, context, vmcp, request, exchange, &mut record, &mut timed);
+    (record, admitted.map(drop))
+}
+
+/// A call that was permitted, and the tool it is to, where it is to one.
+type Admitted<'a> = (Permitted<Call>, Option<(usize, &'a PublishedTool)>);
+
+fn admit<'a>(
+    gateway: &Gateway,
+    context: &Context,
+    vmcp: &'a PublishedVmcp,
+    request: Request,
+    exchange: &Exchange,
+    record: &mut Record,
+    timed: &mut Timed,
+) -> Result<Admitted<'a>, Refusal> {
+    let (target, rest) = stage::parts(request);
+    let found = stage::resolve(gateway, context, vmcp, target, record)?;
+    match &found {
+        Found::Tool { tool, .. } => record.tool(&tool.tool),
+        Found::Other(operation) => record.target(operation),
+    }
+    timed.lap(record, Stage::Resolve);
+
+    let (operation, tool) = match found {
+        Found::Tool { place, tool, arguments, more } => {
+            let arguments = stage::customize(tool, &arguments)?;
+            (stage::tool_call(tool, arguments, more), Some((place, tool)))
+        }
+        Found::Other(operation) => (operation, None),
+    };
+    let call = stage::call(record.id(), context, vmcp, operation, rest, exchange);
+    timed.lap(record, Stage::Customize);
+
+    let permitted = stage::authorize(context, call, record)?;
+    timed.lap(record, Stage::Authorize);
+    Ok((permitted, tool))
 }
 
 async fn stages(
+    gateway: &Gateway,
     context: &Context,
     vmcp: &PublishedVmcp,
     request: Request,
     exchange: Exchange,
     record: &mut Record,
+    reached: &mut Option<ConnectorId>,
 ) -> Outcome {
     let mut timed = Timed::start();
-    let Target::Tool { name, .. } = &request.target else {
-        return Err(Refusal::new(RefusalCode::Unsupported, "not served yet"));
-    };
-    let (place, tool) = stage::resolve(context, vmcp, name, record)?;
-    record.tool(&tool.tool);
-    timed.lap(record, Stage::Resolve);
+    let (permitted, tool) = admit(gateway, context, vmcp, request, &exchange, record, &mut timed)?;
 
-    let call = stage::customize(record.id(), context, vmcp, tool, request, &exchange)?;
-    timed.lap(record, Stage::Customize);
-
-    let permitted = stage::authorize(context, call, record)?;
-    timed.lap(record, Stage::Authorize);
-
-    let chain = context.revision.chain(&vmcp.vmcp.id, place);
+    let chain = context.revision.chain(&vmcp.vmcp.id, tool.map(|(place, _)| place));
     let mut run = chain.begin(context, permitted.get());
-    let permitted = match run.before(&permitted, record).await? {
-        Interception::Unchanged => permitted,
+    let permitted = match (run.before(&permitted, record).await?, tool) {
         // INVARIANT: what a plugin changed is locked, checked and authorized like a new call.
-        Interception::Changed(arguments) => {
+        (Interception::Changed(arguments), Some((_, tool))) => {
             let call = stage::replace(tool, permitted.into_inner(), arguments)?;
             stage::authorize(context, call, record)?
         }
-        Interception::Answered(result) => {
+        (Interception::Answered(result), _) => {
             timed.lap(record, Stage::PluginsBefore);
             return Ok(Answer::Result(result));
         }
+        (Interception::Unchanged | Interception::Changed(_), _) => permitted,
     };
     if let Some(arguments) = stage::arguments(&permitted) {
         record.arguments(arguments);
@@ -207,19 +276,31 @@ async fn stages(
     let receipt = record.intent(&permitted).await.map_err(refusal::audit)?;
     timed.lap(record, Stage::Intent);
 
+    let published = Published::of(permitted.get());
+    let modern = exchange.relays_input;
+    let exchange = asking(exchange, vmcp, connector.id());
     let armed =
         Armed::new(permitted, injection, receipt).map_err(refusal::internal)?.told(run.told());
+    *reached = Some(connector.id().clone());
     let answer = connector.call(armed, exchange).await;
     let answer = answer.map_err(|error| refusal::connector(connector.id(), error))?;
     timed.lap(record, Stage::Connector);
 
     let answer = run.after(answer, record).await?;
     timed.lap(record, Stage::PluginsAfter);
-    Ok(answer)
+    Ok(published.answer(gateway, context, vmcp, answer, modern))
+}
+
+/// Where several services stand behind one endpoint, a question says which one asks.
+fn asking(exchange: Exchange, vmcp: &PublishedVmcp, connector: &ConnectorId) -> Exchange {
+    if vmcp.uris.is_identity() {
+        return exchange;
+    }
+    Exchange { asker: Some(connector.as_str().into()), ..exchange }
 }
 
 /// Closes the record; an outcome that cannot be recorded is not given out.
-async fn close(record: Record, outcome: Outcome) -> Outcome {
+pub(crate) async fn close(record: Record, outcome: Outcome) -> Outcome {
     match outcome {
         Ok(answer) => match record.answered(&answer).await {
             Ok(()) => Ok(answer),

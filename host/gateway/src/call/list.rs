@@ -1,22 +1,118 @@
-//! `tools/list`: what this caller could call, a page at a time.
+//! The list methods: what this caller may know of, a page at a time.
 //!
-//! The mask of visible tools and the text of each page are worked out once per revision,
-//! virtual MCP and class of callers; a request after that copies bytes.
+//! The mask of visible entries and the text of each page are worked out once per revision,
+//! virtual MCP, list and class of callers; a request after that copies bytes.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
 use tidegate_governance::{catalog::PublishedVmcp, policy::Policies};
 use tidegate_identity::{Caller, CallerClass};
-use tidegate_model::VmcpId;
+use tidegate_model::{Json, ResourceRef, VmcpId};
+use tidegate_wire::mcp::method::Method;
 
-/// Most classes remembered per revision; one more and the memory starts anew.
+/// Most masks remembered per revision; one more and the memory starts anew.
 const REMEMBERED: usize = 4_096;
 
-/// The tools of one virtual MCP that one class of callers may know of.
+/// One of the lists of a virtual MCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum List {
+    /// `tools/list`.
+    Tools,
+    /// `prompts/list`.
+    Prompts,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`.
+    Templates,
+}
+
+impl List {
+    /// Its method.
+    pub(crate) const fn method(self) -> Method {
+        match self {
+            Self::Tools => Method::ListTools,
+            Self::Prompts => Method::ListPrompts,
+            Self::Resources => Method::ListResources,
+            Self::Templates => Method::ListResourceTemplates,
+        }
+    }
+
+    /// The member of the result that holds the entries.
+    pub(crate) const fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// How many entries a virtual MCP has, whoever asks.
+    pub(crate) fn len(self, vmcp: &PublishedVmcp) -> usize {
+        match self {
+            Self::Tools => vmcp.tools.len(),
+            Self::Prompts => vmcp.prompts.len(),
+            Self::Resources => vmcp.resources.len(),
+            Self::Templates => vmcp.templates.len(),
+        }
+    }
+
+    /// The definition at a place, and the name by which the entry is found again.
+    fn entry(self, vmcp: &PublishedVmcp, place: usize) -> Option<(&Json, &Arc<str>)> {
+        match self {
+            Self::Tools => vmcp.tools.get(place).map(|one| (&one.definition, &one.name)),
+            Self::Prompts => vmcp.prompts.get(place).map(|one| (&one.definition, &one.name)),
+            Self::Resources => vmcp.resources.get(place).map(|one| (&one.definition, &one.uri)),
+            Self::Templates => {
+                vmcp.templates.get(place).map(|one| (&one.definition, &one.uri_template))
+            }
+        }
+    }
+
+    /// The place of the entry of that name.
+    pub(crate) fn place(self, vmcp: &PublishedVmcp, name: &str) -> Option<usize> {
+        match self {
+            Self::Tools => vmcp.tool(name).map(|(place, _)| place),
+            Self::Prompts => vmcp.prompt(name).map(|(place, _)| place),
+            Self::Resources => vmcp.resource(name).map(|(place, _)| place),
+            Self::Templates => vmcp.templates.iter().position(|one| *one.uri_template == *name),
+        }
+    }
+
+    fn is_visible(
+        self,
+        policies: &Policies,
+        caller: &Caller,
+        vmcp: &PublishedVmcp,
+        place: usize,
+    ) -> bool {
+        let id = &vmcp.vmcp.id;
+        match self {
+            Self::Tools => {
+                vmcp.tools.get(place).is_some_and(|one| policies.visible(caller, id, &one.tool))
+            }
+            Self::Prompts => vmcp
+                .prompts
+                .get(place)
+                .is_some_and(|one| policies.visible_prompt(caller, id, &one.prompt)),
+            Self::Resources => vmcp.resources.get(place).is_some_and(|one| {
+                let (connector, uri) = (one.resource.connector.clone(), one.resource.uri.clone());
+                policies.visible_resource(caller, id, &ResourceRef { connector, uri })
+            }),
+            Self::Templates => vmcp.templates.get(place).is_some_and(|one| {
+                let (connector, uri) =
+                    (one.template.connector.clone(), one.template.template.clone());
+                policies.visible_resource(caller, id, &ResourceRef { connector, uri })
+            }),
+        }
+    }
+}
+
+/// The entries of one list of one virtual MCP that one class of callers may know of.
 #[derive(Debug)]
 pub(crate) struct Visible {
     mask: Vec<bool>,
@@ -26,29 +122,33 @@ pub(crate) struct Visible {
 /// One page of a list.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
-    /// The JSON array of tool definitions.
-    pub(crate) tools: Bytes,
+    /// The JSON array of definitions.
+    pub(crate) entries: Bytes,
     /// The published name of the last one, where another page follows.
     pub(crate) last: Option<Arc<str>>,
-    /// Published names of this page's tools, first and last place in the virtual MCP.
+    /// First and last place in the virtual MCP.
     places: (usize, usize),
 }
 
 impl Page {
-    /// A page without tools, the last of its list.
+    /// A page without entries, the last of its list.
     pub(crate) fn empty() -> Self {
-        Self { tools: Bytes::from_static(b"[]"), last: None, places: (0, 0) }
+        Self { entries: Bytes::from_static(b"[]"), last: None, places: (0, 0) }
     }
 }
 
 impl Visible {
-    /// Works out what is visible, in pages of at most `page` tools.
-    fn compute(policies: &Policies, caller: &Caller, vmcp: &PublishedVmcp, page: usize) -> Self {
-        let mask: Vec<bool> = vmcp
-            .tools
-            .iter()
-            .map(|tool| policies.visible(caller, &vmcp.vmcp.id, &tool.tool))
-            .collect();
+    /// Works out what is visible, in pages of at most `page` entries.
+    fn compute(
+        policies: &Policies,
+        caller: &Caller,
+        vmcp: &PublishedVmcp,
+        list: List,
+        page: usize,
+    ) -> Self {
+        let all = 0..list.len(vmcp);
+        let mask: Vec<bool> =
+            all.map(|place| list.is_visible(policies, caller, vmcp, place)).collect();
         let shown: Vec<usize> = mask
             .iter()
             .enumerate()
@@ -61,16 +161,16 @@ impl Visible {
             let mut text = Vec::with_capacity(chunk.len() * 256);
             for place in chunk {
                 text.push(if text.is_empty() { b'[' } else { b',' });
-                if let Some(tool) = vmcp.tools.get(*place) {
-                    text.extend_from_slice(tool.definition.as_str().as_bytes());
+                if let Some((definition, _)) = list.entry(vmcp, *place) {
+                    text.extend_from_slice(definition.bytes());
                 }
             }
             text.push(b']');
             let (first, last) = (chunk.first().copied(), chunk.last().copied());
             let places = (first.unwrap_or_default(), last.unwrap_or_default());
-            let name = vmcp.tools.get(places.1).map(|tool| Arc::clone(&tool.name));
+            let name = list.entry(vmcp, places.1).map(|(_, name)| Arc::clone(name));
             let last = if chunks.peek().is_some() { name } else { None };
-            pages.push(Page { tools: text.into(), last, places });
+            pages.push(Page { entries: text.into(), last, places });
         }
         if pages.is_empty() {
             pages.push(Page::empty());
@@ -78,12 +178,17 @@ impl Visible {
         Self { mask, pages }
     }
 
-    /// Whether the tool at that place may be known of.
+    /// Whether the entry at that place may be known of.
     pub(crate) fn contains(&self, place: usize) -> bool {
         self.mask.get(place).copied().unwrap_or(false)
     }
 
-    /// The first page, or the one that begins after the tool at `place`.
+    /// Whether there is any entry.
+    pub(crate) fn any(&self) -> bool {
+        self.mask.contains(&true)
+    }
+
+    /// The first page, or the one that begins after the entry at `place`.
     pub(crate) fn page_after(&self, place: Option<usize>) -> Option<&Page> {
         match place {
             None => self.pages.first(),
@@ -92,27 +197,28 @@ impl Visible {
     }
 }
 
+type Key = (VmcpId, CallerClass, List);
+
 /// What is visible to whom, remembered for one revision.
 #[derive(Debug, Default)]
-pub(crate) struct VisibleCache(RwLock<HashMap<(VmcpId, CallerClass), Arc<Visible>>>);
+pub(crate) struct VisibleCache(RwLock<HashMap<Key, Arc<Visible>>>);
 
 impl VisibleCache {
-    /// What of `vmcp` is visible to `caller`.
+    /// What of a list of `vmcp` is visible to `caller`.
     pub(crate) fn get(
         &self,
         policies: &Policies,
         caller: &Caller,
         vmcp: &PublishedVmcp,
+        list: List,
         page: usize,
     ) -> Arc<Visible> {
-        let key = (vmcp.vmcp.id.clone(), caller.class());
-        if let Some(known) =
-            self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(&key)
-        {
+        let key = (vmcp.vmcp.id.clone(), caller.class(), list);
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Arc::clone(known);
         }
-        let fresh = Arc::new(Visible::compute(policies, caller, vmcp, page));
-        let mut known = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let fresh = Arc::new(Visible::compute(policies, caller, vmcp, list, page));
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
         }

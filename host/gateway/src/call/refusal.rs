@@ -12,13 +12,7 @@ use tidegate_governance::{
 };
 use tidegate_model::{CallId, ConnectorId, Json, Refusal, RefusalCode};
 use tidegate_upstream::{connector::ConnectorError, credential::CredentialError};
-use tidegate_wire::{
-    client::{PeerError, peer::Fault},
-    mcp::code,
-};
-
-/// The `resultType` of a server that asks its client first (2026-07-28).
-const INPUT_REQUIRED: &str = "input_required";
+use tidegate_wire::mcp::code;
 
 /// How a refusal looks to an MCP client.
 #[derive(Debug)]
@@ -102,8 +96,28 @@ fn chain(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
 
 /// No tool of that name, or none this caller may know of.
 pub(crate) fn unknown_tool(name: &str) -> Refusal {
-    let shown: String = name.chars().filter(|c| !c.is_control()).take(128).collect();
-    Refusal::new(RefusalCode::NotFound, format!("unknown tool `{shown}`"))
+    Refusal::new(RefusalCode::NotFound, format!("unknown tool `{}`", shown(name)))
+}
+
+/// No prompt of that name, or none this caller may know of.
+pub(crate) fn unknown_prompt(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("unknown prompt `{}`", shown(name)))
+}
+
+/// No such resource, or none this caller may know of.
+pub(crate) fn unknown_resource(uri: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("unknown resource `{}`", shown(uri)))
+}
+
+/// No such task, or none of this caller's.
+pub(crate) fn unknown_task(_id: &str) -> Refusal {
+    // The id is a handle: it is not repeated.
+    Refusal::new(RefusalCode::NotFound, "unknown task")
+}
+
+/// A name in a sentence: short, without control characters.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(128).collect()
 }
 
 /// The deadline has passed.
@@ -159,17 +173,5 @@ pub(crate) fn internal(error: impl std::error::Error + Send + Sync + 'static) ->
 
 /// A connector's failure; its name is known to the caller, who was permitted to call it.
 pub(crate) fn connector(connector: &ConnectorId, error: ConnectorError) -> Refusal {
-    let asks = match &error {
-        ConnectorError::Peer(PeerError::Protocol(Fault::ResultType(kind))) => {
-            kind == INPUT_REQUIRED
-        }
-        _ => false,
-    };
-    if asks {
-        let message = format!("`{connector}` wants to ask you something before it answers");
-        return Refusal::new(RefusalCode::ConnectorProtocol, message)
-            .with_next("this gateway cannot pass such questions on yet; say all of it at once")
-            .with_cause(error);
-    }
     error.refusal(connector.as_str())
 }

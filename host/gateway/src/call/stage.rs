@@ -9,11 +9,14 @@ use tidegate_governance::{
     catalog::{PublishedTool, PublishedVmcp},
     policy::Permitted,
 };
-use tidegate_model::{Call, CallId, Json, Operation, Refusal, Stage, ToolCall};
-
+use tidegate_model::{
+    Call, CallId, Completion, CompletionOf, Json, Operation, PromptCall, Refusal, ResourceRef,
+    Stage, TaskCall, TaskMethod, ToolCall,
+};
 use tidegate_upstream::Exchange;
 
-use super::{Context, Request, Target, refusal};
+use super::{Context, Reference, Request, Target, list::List, refusal};
+use crate::gateway::Gateway;
 
 /// A stopwatch with laps.
 #[derive(Debug)]
@@ -33,50 +36,171 @@ impl Timed {
     }
 }
 
-/// The tool of that published name, with its place in the virtual MCP. A tool that the
-/// caller may not know of is refused in the words for one that does not exist.
+/// What a request is about, found in the catalogue.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    /// A tool, with its place in the virtual MCP.
+    Tool { place: usize, tool: &'a PublishedTool, arguments: Json, more: Vec<(Box<str>, Json)> },
+    /// Anything else; nothing of it is customized.
+    Other(Operation),
+}
+
+/// Finds what a request is about. What the caller may not know of is refused in the words for
+/// what does not exist.
 pub(super) fn resolve<'a>(
+    gateway: &Gateway,
     context: &Context,
     vmcp: &'a PublishedVmcp,
-    name: &str,
+    target: Target,
     record: &mut Record,
-) -> Result<(usize, &'a PublishedTool), Refusal> {
-    let visible = context.revision.visible(&context.caller, vmcp);
-    match vmcp.tool(name) {
-        Some((place, tool)) if visible.contains(place) => Ok((place, tool)),
-        _ => {
-            record.asked(name);
-            Err(refusal::unknown_tool(name))
+) -> Result<Found<'a>, Refusal> {
+    let found = match target {
+        Target::Tool { name, arguments, more } => match visible_tool(context, vmcp, &name) {
+            Some((place, tool)) => return Ok(Found::Tool { place, tool, arguments, more }),
+            None => Err((name, refusal::unknown_tool as fn(&str) -> Refusal)),
+        },
+        Target::Prompt { name, arguments } => match visible_prompt(context, vmcp, &name) {
+            Some(prompt) => Ok(Operation::GetPrompt(PromptCall { prompt, arguments })),
+            None => Err((name, refusal::unknown_prompt as fn(&str) -> Refusal)),
+        },
+        Target::Resource { uri } => match visible_resource(context, vmcp, &uri) {
+            Some(resource) => Ok(Operation::ReadResource(resource)),
+            None => Err((uri, refusal::unknown_resource as fn(&str) -> Refusal)),
+        },
+        Target::Complete { of, argument, context: given } => {
+            let complete = |of| Operation::Complete(Completion { of, argument, context: given });
+            match of {
+                Reference::Prompt(name) => match visible_prompt(context, vmcp, &name) {
+                    Some(prompt) => Ok(complete(CompletionOf::Prompt(prompt))),
+                    None => Err((name, refusal::unknown_prompt as fn(&str) -> Refusal)),
+                },
+                Reference::Template(uri) => match visible_resource(context, vmcp, &uri) {
+                    Some(template) => Ok(complete(CompletionOf::Template(template))),
+                    None => Err((uri, refusal::unknown_resource as fn(&str) -> Refusal)),
+                },
+            }
+        }
+        Target::Task { method, id, more } => {
+            match task(gateway, context, vmcp, method, &id, more) {
+                Some(task) => Ok(Operation::Task(task)),
+                None => Err((id, refusal::unknown_task as fn(&str) -> Refusal)),
+            }
+        }
+    };
+    match found {
+        Ok(operation) => Ok(Found::Other(operation)),
+        Err((name, refuse)) => {
+            record.asked(&name);
+            Err(refuse(&name))
         }
     }
 }
 
-/// The call in upstream terms: locks refused, defaults and locks applied, schema checked.
-pub(super) fn customize(
+/// The tool of that published name, with its place, if the caller may know of it.
+pub(super) fn visible_tool<'a>(
+    context: &Context,
+    vmcp: &'a PublishedVmcp,
+    name: &str,
+) -> Option<(usize, &'a PublishedTool)> {
+    let (place, tool) = vmcp.tool(name)?;
+    let visible = context.revision.visible(&context.caller, vmcp, List::Tools);
+    visible.contains(place).then_some((place, tool))
+}
+
+fn visible_prompt(
+    context: &Context,
+    vmcp: &PublishedVmcp,
+    name: &str,
+) -> Option<Arc<tidegate_model::Prompt>> {
+    let (place, found) = vmcp.prompt(name)?;
+    let visible = context.revision.visible(&context.caller, vmcp, List::Prompts);
+    visible.contains(place).then(|| Arc::clone(&found.prompt))
+}
+
+/// The resource or template published as that text, listed or not, if the caller may know of it.
+pub(crate) fn visible_resource(
+    context: &Context,
+    vmcp: &PublishedVmcp,
+    uri: &str,
+) -> Option<ResourceRef> {
+    let resource = vmcp.uris.locate(uri)?;
+    // A connector without resources has none to read; nobody needs to ask it.
+    let has_resources =
+        vmcp.features.get(&resource.connector).is_some_and(|features| features.resources);
+    let policies = &context.revision.policies;
+    let may_know =
+        has_resources && policies.visible_resource(&context.caller, &vmcp.vmcp.id, &resource);
+    may_know.then_some(resource)
+}
+
+fn task(
+    gateway: &Gateway,
+    context: &Context,
+    vmcp: &PublishedVmcp,
+    method: TaskMethod,
+    id: &str,
+    more: Vec<(Box<str>, Json)>,
+) -> Option<TaskCall> {
+    let known = super::tasks::open(gateway, &context.caller, &vmcp.vmcp.id, id)?;
+    let place = vmcp
+        .tools
+        .iter()
+        .position(|one| one.tool.connector == known.connector && one.tool.name == known.tool)?;
+    let visible = context.revision.visible(&context.caller, vmcp, List::Tools);
+    let tool = vmcp.tools.get(place).filter(|_| visible.contains(place))?;
+    Some(TaskCall { tool: Arc::clone(&tool.tool), method, id: known.id, more })
+}
+
+/// The arguments of a tool call in upstream terms: locks refused, defaults and locks applied,
+/// schema checked.
+pub(super) fn customize(tool: &PublishedTool, arguments: &Json) -> Result<Json, Refusal> {
+    tool.arguments.refuse_locked(arguments).map_err(refusal::arguments)?;
+    let arguments = tool.arguments.apply(arguments).map_err(refusal::arguments)?;
+    tool.arguments.check(&arguments).map_err(refusal::arguments)?;
+    Ok(arguments)
+}
+
+/// The call of what was found.
+pub(super) fn call(
     id: CallId,
     context: &Context,
     vmcp: &PublishedVmcp,
-    tool: &PublishedTool,
-    request: Request,
+    operation: Operation,
+    request: Rest,
     exchange: &Exchange,
-) -> Result<Call, Refusal> {
-    let Target::Tool { arguments, more, .. } = request.target else {
-        return Err(refusal::unknown_tool(""));
-    };
-    tool.arguments.refuse_locked(&arguments).map_err(refusal::arguments)?;
-    let arguments = tool.arguments.apply(&arguments).map_err(refusal::arguments)?;
-    tool.arguments.check(&arguments).map_err(refusal::arguments)?;
-    Ok(Call {
+) -> Call {
+    Call {
         id,
         org: context.caller.org().clone(),
         vmcp: vmcp.vmcp.id.clone(),
-        operation: Operation::CallTool(ToolCall { tool: Arc::clone(&tool.tool), arguments, more }),
+        deadline: context.deadline.min(context.revision.patience(operation.connector())),
+        operation,
         meta: request.meta,
         given: request.given,
         trace: context.trace.clone(),
-        deadline: context.deadline.min(context.revision.patience(&tool.tool.connector)),
         pause: exchange.pause.clone(),
-    })
+    }
+}
+
+/// What of a request is left when its target has been found.
+#[derive(Debug)]
+pub(super) struct Rest {
+    meta: Option<Json>,
+    given: Option<tidegate_model::Given>,
+}
+
+/// Takes a request apart.
+pub(super) fn parts(request: Request) -> (Target, Rest) {
+    (request.target, Rest { meta: request.meta, given: request.given })
+}
+
+/// A tool call in upstream terms.
+pub(super) fn tool_call(
+    tool: &PublishedTool,
+    arguments: Json,
+    more: Vec<(Box<str>, Json)>,
+) -> Operation {
+    Operation::CallTool(ToolCall { tool: Arc::clone(&tool.tool), arguments, more })
 }
 
 /// The policy decision.

@@ -45,6 +45,15 @@ pub(in crate::http) struct Ended {
     pub(in crate::http) text: Vec<u8>,
 }
 
+impl Ended {
+    /// A result, as it is.
+    pub(super) fn result(id: Id<'_>, result: &Json) -> Self {
+        let mut text = Vec::with_capacity(result.len() + 64);
+        envelope::result(&mut text, id, result);
+        Self { status: StatusCode::OK, text }
+    }
+}
+
 impl Running {
     /// Runs the operation to the text of its response.
     pub(super) async fn run(self, gateway: Arc<Gateway>, exchange: Exchange) -> Ended {
@@ -53,9 +62,8 @@ impl Running {
             Err(rejection) => rejected(&id, &rejection),
             Ok(vmcp) => {
                 let in_tool = request.is_tool();
-                let (call, outcome) =
-                    call::run(&gateway, &admitted.context, vmcp, request, exchange).await;
-                response(id.borrow(), call, outcome, revision.era(), in_tool)
+                let done = call::run(&gateway, &admitted.context, vmcp, request, exchange).await;
+                response(id.borrow(), done.id, done.outcome, revision.era(), in_tool)
             }
         }
     }

@@ -69,7 +69,7 @@ async fn tell(
         };
         match told {
             Some(told) => {
-                if let Some(text) = message(&gateway, &session, told) {
+                if let Some(text) = message(told) {
                     writer.put(&text);
                 }
             }
@@ -79,7 +79,7 @@ async fn tell(
 }
 
 /// The notification, where the session's revision knows it.
-fn message(_gateway: &Gateway, session: &Session, told: Told) -> Option<Vec<u8>> {
+fn message(told: Told) -> Option<Vec<u8>> {
     let (method, params) = match told {
         Told::ToolsChanged => (Method::ToolsChanged, None),
         Told::PromptsChanged => (Method::PromptsChanged, None),

@@ -158,9 +158,10 @@ async fn answer(mut waiting: Waiting, mut reply: oneshot::Sender<Answer>) -> (u6
 /// The parameters of a question as a client of this revision knows them.
 fn of_revision(revision: Revision, method: Method, params: &Json, id: u64) -> Json {
     const ELICITATION_ID: &str = "elicitationId";
+    const NO_PROGRESS: &[Edit<'_>] = &[Edit::remove(key::PROGRESS_TOKEN)];
     let raw = Raw::from(params);
     // Progress of a client's own is not passed on.
-    let mut edits = vec![Edit::within("_meta", &[Edit::remove(key::PROGRESS_TOKEN)])];
+    let mut edits = vec![Edit::within("_meta", NO_PROGRESS)];
     let mut own = Vec::new();
     write_string(&mut own, &format!("tidegate-{id}"));
     let own = Json::from_checked(own.into());
