@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate_model::Answer;
+use tidegate_model::{Answer, Json};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -30,7 +30,6 @@ use super::{
     Affinity, Member, Notification, Outgoing, PeerError, PeerInfo, Profile,
     handshake::{self, MODERN},
     inbound::{self, Inbound},
-    peer::Fault,
     sse::Posts,
 };
 use crate::{
@@ -198,9 +197,20 @@ impl Channel {
         }
     }
 
-    /// Deals with the next message of the server.
-    pub(super) fn take(self: &Arc<Self>, message: Result<Inbound, Fault>) {
-        match message {
+    /// Deals with the next message of the server, or with several where its revision has
+    /// batches.
+    pub(super) fn take(self: &Arc<Self>, text: &Json) {
+        let raw = Raw::from(text);
+        let batches = self.info.get().is_some_and(|info| info.revision.has_batching());
+        if batches && envelope::is_batch(raw) && raw.elements().next().is_some() {
+            raw.elements().for_each(|message| self.take_one(&message.within(text)));
+        } else {
+            self.take_one(text);
+        }
+    }
+
+    fn take_one(self: &Arc<Self>, text: &Json) {
+        match inbound::sort(text) {
             Ok(Inbound::Answer(Some(id), answer)) => match self.table().leave(id) {
                 Some(waiting) => waiting.end(Ok(answer)),
                 None => {

@@ -19,7 +19,7 @@ use crate::{
         Heard, Member, Notification, Outgoing, PeerError, PeerInfo, Wanted, handshake, peer::Fault,
     },
     json::{Raw, write_string},
-    mcp::{method::Method, peek::ErrorObject, revision::Era},
+    mcp::{code, method::Method, peek::ErrorObject, revision::Era},
 };
 
 /// Notifications that may wait for the one who listens; more are lost, with a warning.
@@ -97,8 +97,8 @@ impl Channel {
         Ok(Heard::Ended)
     }
 
-    /// Keeps the resources that the server tells of equal to those that are wanted, until
-    /// nobody wants anything any more.
+    /// Keeps the resources that the server tells of equal to those that are wanted, for as
+    /// long as that may change.
     async fn follow(&self, mut wanted: watch::Receiver<Wanted>, follows: bool) {
         let mut held: BTreeSet<Box<str>> = BTreeSet::new();
         loop {
@@ -116,7 +116,7 @@ impl Channel {
                 }
             }
             if wanted.changed().await.is_err() {
-                return;
+                return std::future::pending().await;
             }
         }
     }
@@ -144,6 +144,7 @@ impl Channel {
         let mut current: Option<Open<'_>> = None;
         let mut next = None;
         let mut asked = None;
+        let mut may_change = true;
         loop {
             let wishes = filter(info, &wanted.borrow_and_update());
             if wishes != asked {
@@ -167,9 +168,7 @@ impl Channel {
                         return Ok(Heard::Ended);
                     }
                 }
-                changed = wanted.changed() => if changed.is_err() {
-                    return Ok(Heard::Ended);
-                },
+                changed = wanted.changed(), if may_change => may_change = changed.is_ok(),
                 ended = ended(current.as_mut()) => match (ended, &next) {
                     (Ok(Heard::Ended), Some(_)) => current = None,
                     (ended, _) => return ended,
@@ -221,12 +220,14 @@ async fn ended(open: Option<&mut Open<'_>>) -> Result<Heard, PeerError> {
         None => (&mut open.answer).await,
     };
     match answer {
-        Ok(Ok(Answer::Error(error))) => {
-            let error = ErrorObject::read(Raw::from(&error));
-            let message = error.map(|error| handshake::shorten(&error.message));
-            let message = message.unwrap_or_default();
-            Err(PeerError::Refused { method: Method::Listen.name(), message })
-        }
+        Ok(Ok(Answer::Error(error))) => match ErrorObject::read(Raw::from(&error)) {
+            Some(error) if error.code == code::METHOD_NOT_FOUND => Ok(Heard::Nothing),
+            error => {
+                let message = error.map(|error| handshake::shorten(&error.message));
+                let message = message.unwrap_or_default();
+                Err(PeerError::Refused { method: Method::Listen.name(), message })
+            }
+        },
         Ok(Ok(Answer::Result(_)) | Err(PeerError::Closed)) | Err(_) => Ok(Heard::Ended),
         Ok(Err(error)) => Err(error),
     }

@@ -74,7 +74,9 @@ impl Channel {
                 _ => Some(error(code::INTERNAL_ERROR, "the call it belonged to is over")),
             },
         };
-        if let Some(answer) = answer {
+        if let Some(answer) = answer
+            && !self.is_closed()
+        {
             let reply = inbound::response(&asked.id, &answer);
             match timeout(ASIDE, self.send(reply)).await {
                 Ok(Ok(())) => {}

@@ -13,10 +13,10 @@ use crate::{
         PeerError,
         channel::{Channel, Out, Start},
         egress::{Destination, ReplyBody},
-        handshake, inbound,
-        inbound::Inbound,
+        handshake,
         peer::Fault,
     },
+    json::{self, Limits},
     mcp,
     sse::{Decoder, Event},
 };
@@ -132,6 +132,7 @@ impl Stream {
 
     /// Hands all messages to the channel until the stream ends or `stop` is set.
     async fn read(mut self, channel: Arc<Channel>, stop: CancellationToken) {
+        let limits = Limits { bytes: self.limit, string: self.limit, ..Limits::RESPONSE };
         loop {
             let event = tokio::select! {
                 event = self.next() => event,
@@ -139,7 +140,10 @@ impl Stream {
             };
             match event {
                 Ok(Some(event)) if event.name.as_deref().is_none_or(|name| name == "message") => {
-                    channel.take(self.message(event.data));
+                    match json::checked(event.data, &limits) {
+                        Ok(text) => channel.take(&text),
+                        Err(violation) => channel.count_junk(&violation),
+                    }
                 }
                 // A second endpoint, or something that later revisions have.
                 Ok(Some(_)) => {}
@@ -156,13 +160,6 @@ impl Stream {
             }
         }
         channel.close();
-    }
-
-    fn message(&self, data: Bytes) -> Result<Inbound, Fault> {
-        inbound::read(data, self.limit).map_err(|error| match error {
-            PeerError::Protocol(fault) => fault,
-            error => Fault::Stream(error.to_string()),
-        })
     }
 
     /// The next event with data; `None` at the end of the stream.

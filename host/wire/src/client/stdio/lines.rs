@@ -10,10 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StdioSettings;
 use crate::{
-    client::{
-        channel::{Channel, Out, Start},
-        inbound,
-    },
+    client::channel::{Channel, Out, Start},
     json::{Limits, Raw, ViolationKind},
     stdio::{Decoder, Line, encode},
 };
@@ -69,7 +66,7 @@ async fn read(
 
 fn take(channel: &Arc<Channel>, line: Line) {
     match line {
-        Line::Message(message) => channel.take(inbound::sort(&message)),
+        Line::Message(message) => channel.take(&message),
         Line::Garbage(garbage) => {
             channel.count_junk(&garbage);
             if garbage.violation.kind == ViolationKind::TooLarge {

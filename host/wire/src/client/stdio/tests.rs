@@ -1,5 +1,6 @@
 //! The stdio peer over streams in memory, and with real processes.
 
+mod hostile;
 mod listen;
 mod questions;
 

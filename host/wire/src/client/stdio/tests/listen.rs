@@ -79,21 +79,24 @@ async fn a_legacy_server_is_asked_for_the_difference() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn listening_ends_when_nobody_wants_it_any_more() {
-    for unheard in [false, true] {
-        let (peer, mut server) = legacy(follows()).await;
-        let listener = listen(&peer, &[]);
-        if unheard {
-            drop(listener.heard);
-            peer.changes().wait_for(|_| true).await.unwrap();
-            // The first to go unheard ends it; until listening has begun there is none.
-            while !listener.listening.is_finished() {
-                server.say(&note(UPDATED, json!({"uri": "a:1"}))).await;
-                tokio::task::yield_now().await;
-            }
+async fn wishes_that_stay_as_they_are_are_still_wishes() {
+    for modern in [false, true] {
+        let (peer, mut server) = if modern { telling().await } else { legacy(follows()).await };
+        let mut listener = listen(&peer, &["a:1"]);
+        drop(listener.wanted);
+        let request = server.next().await.unwrap();
+        let mut params = json!({"uri": "a:1"});
+        if modern {
+            server.say(&note(ACKNOWLEDGED, tagged(&request["id"], json!({})))).await;
+            params = tagged(&request["id"], params);
         } else {
-            drop(listener.wanted);
+            server.answer(&request, json!({})).await;
         }
+        server.say(&note(UPDATED, params.clone())).await;
+        assert_eq!(listener.heard.recv().await.unwrap().method, UPDATED);
+        // Nobody hears it any more: it ends with the next.
+        drop(listener.heard);
+        server.say(&note(UPDATED, params)).await;
         assert_eq!(listener.listening.await.unwrap().unwrap(), Heard::Ended);
         assert!(!peer.is_closed());
     }
@@ -174,6 +177,7 @@ async fn listening_to_a_modern_server_ends_in_one_way_or_another() {
         Result,
         Cancelled,
         Refused,
+        Unknown,
         Silent,
         Early,
         Closed,
@@ -183,6 +187,7 @@ async fn listening_to_a_modern_server_ends_in_one_way_or_another() {
         End::Result,
         End::Cancelled,
         End::Refused,
+        End::Unknown,
         End::Silent,
         End::Early,
         End::Closed,
@@ -200,7 +205,12 @@ async fn listening_to_a_modern_server_ends_in_one_way_or_another() {
             End::Cancelled => {
                 server.say(&note("notifications/cancelled", json!({"requestId": id}))).await;
             }
-            End::Refused => server.refuse(&request).await,
+            End::Unknown => server.refuse(&request).await,
+            End::Refused => {
+                let error = json!({"code": -32602, "message": "too much"});
+                let answer = json!({"jsonrpc": "2.0", "id": id, "error": error});
+                server.say(&answer.to_string()).await;
+            }
             End::Early => server.say(&note(TOOLS, tagged(&id, json!({})))).await,
             End::Silent => {}
             End::Closed => drop(server),
@@ -215,6 +225,7 @@ async fn listening_to_a_modern_server_ends_in_one_way_or_another() {
         let outcome = listener.listening.await.unwrap();
         let expected = match end {
             End::Result | End::Cancelled | End::Closed => matches!(outcome, Ok(Heard::Ended)),
+            End::Unknown => matches!(outcome, Ok(Heard::Nothing)),
             End::Refused => matches!(outcome, Err(PeerError::Refused { .. })),
             End::Silent => matches!(outcome, Err(PeerError::Silent("subscriptions/listen"))),
             End::Early | End::Dropped => matches!(outcome, Err(PeerError::Protocol(_))),
