@@ -3,6 +3,8 @@
 //! Shared by the child process of the `hosted` tests and by the HTTP mock of the `remote`
 //! tests, so that every kind is held to the same behaviour.
 
+use std::collections::VecDeque;
+
 use serde_json::{Value, json};
 
 /// Which era it speaks.
@@ -27,6 +29,30 @@ pub(crate) enum Step {
     Hang,
 }
 
+/// What comes once a question is answered, where answers and messages share one channel.
+#[derive(Debug, Default)]
+pub(crate) struct Later(Vec<(String, VecDeque<Step>)>);
+
+impl Later {
+    /// What happens now that `message` was taken with these steps.
+    pub(crate) fn now(&mut self, message: &Value, steps: Vec<Step>) -> Vec<Step> {
+        let mut steps = VecDeque::from(steps);
+        let is_reply = message.get("method").is_none();
+        let id = member(message, "id");
+        while let Some(at) = self.0.iter().position(|(asked, _)| is_reply && id == asked.as_str()) {
+            steps.extend(self.0.swap_remove(at).1);
+        }
+        let mut now = Vec::new();
+        while let Some(step) = steps.pop_front() {
+            match step {
+                Step::Answered(id) => self.0.push((id, std::mem::take(&mut steps))),
+                step => now.push(step),
+            }
+        }
+        now
+    }
+}
+
 /// The server's memory.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -35,11 +61,12 @@ pub(crate) struct Server {
     replies: Vec<Value>,
     grown: bool,
     calls: u64,
+    hanging: u64,
 }
 
 impl Server {
     pub(crate) fn new(era: Era) -> Self {
-        Self { era, cancelled: Vec::new(), replies: Vec::new(), grown: false, calls: 0 }
+        Self { era, cancelled: Vec::new(), replies: Vec::new(), grown: false, calls: 0, hanging: 0 }
     }
 
     /// Takes a message and says what happens.
@@ -170,7 +197,7 @@ impl Server {
             Some("seen") => vec![result(
                 id,
                 json!({"content": [], "cancelled": self.cancelled, "replies": self.replies,
-                    "calls": self.calls}),
+                    "calls": self.calls, "hanging": self.hanging}),
             )],
             Some("grow") => {
                 self.grown = true;
@@ -190,7 +217,10 @@ impl Server {
             Some("garbage") => vec![Step::Junk("{]".to_owned())],
             Some("refuse") => vec![error(id, -32602)],
             Some("die") => vec![Step::Die],
-            Some("hang") => vec![Step::Hang],
+            Some("hang") => {
+                self.hanging += 1;
+                vec![Step::Hang]
+            }
             _ => vec![error(id, -32602)],
         }
     }

@@ -226,12 +226,13 @@ async fn wrong_answers_never_reach_a_caller() {
     for kind in KINDS {
         let stand = Stand::open(kind).await;
         for tool in ["wrong-id", "garbage"] {
-            // Over stdio such a line belongs to nobody: the call ends with its deadline.
-            let within = Duration::from_millis(if kind.is_remote() { 20_000 } else { 50 });
+            // On a shared channel such a message belongs to nobody: the call ends with its
+            // deadline.
+            let within = Duration::from_millis(if kind.shares_a_channel() { 50 } else { 20_000 });
             let error = call_within(&stand.connector, tool, "{}", within).await.unwrap_err();
             let fits = match error.code() {
-                RefusalCode::ConnectorProtocol => kind.is_remote(),
-                RefusalCode::DeadlineExceeded => !kind.is_remote(),
+                RefusalCode::ConnectorProtocol => !kind.shares_a_channel(),
+                RefusalCode::DeadlineExceeded => kind.shares_a_channel(),
                 _ => false,
             };
             assert!(fits, "{kind:?} {tool}: {error:?}");
@@ -252,7 +253,7 @@ async fn closing_is_final_for_processes_and_repeatable() {
         call(&stand.connector, "echo", "{}").await.unwrap();
         stand.connector.close().await;
         stand.connector.close().await;
-        if !kind.is_remote() {
+        if kind.is_hosted() {
             let error = call(&stand.connector, "echo", "{}").await.unwrap_err();
             assert!(matches!(error, ConnectorError::Closed));
         }

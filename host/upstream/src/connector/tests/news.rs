@@ -28,7 +28,7 @@ async fn changes_of_lists_and_of_followed_resources_are_told() {
 
 #[tokio::test]
 async fn what_is_followed_can_change_at_any_time() {
-    for kind in KINDS.into_iter().filter(|kind| !kind.is_remote() || !kind.is_legacy()) {
+    for kind in KINDS.into_iter().filter(|kind| kind.shares_a_channel() || !kind.is_legacy()) {
         let stand = Stand::open(kind).await;
         let mut updates = stand.connector.updates();
         stand.connector.list(&proof()).await.unwrap();

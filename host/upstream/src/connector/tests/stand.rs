@@ -18,31 +18,41 @@ pub(super) mod mock;
 #[path = "../../../examples/stdio_peer/server.rs"]
 mod server;
 
+pub(super) mod sse;
+
 use mock::{Act, Mock, Seen};
 pub(super) use server::Era as Speaks;
-use server::{Server, Step};
+use server::{Later, Server, Step};
 
 /// How the server is reached, and what it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Remote(Speaks),
     Hosted(Speaks),
+    /// A legacy server over HTTP+SSE, which is found out.
+    Sse,
 }
 
-pub(super) const KINDS: [Kind; 4] = [
+pub(super) const KINDS: [Kind; 5] = [
     Kind::Remote(Speaks::Modern),
     Kind::Remote(Speaks::Legacy),
     Kind::Hosted(Speaks::Modern),
     Kind::Hosted(Speaks::Legacy),
+    Kind::Sse,
 ];
 
 impl Kind {
     pub(super) fn is_legacy(self) -> bool {
-        matches!(self, Self::Remote(Speaks::Legacy) | Self::Hosted(Speaks::Legacy))
+        matches!(self, Self::Remote(Speaks::Legacy) | Self::Hosted(Speaks::Legacy) | Self::Sse)
     }
 
-    pub(super) fn is_remote(self) -> bool {
-        matches!(self, Self::Remote(_))
+    pub(super) fn is_hosted(self) -> bool {
+        matches!(self, Self::Hosted(_))
+    }
+
+    /// Whether all answers come the same way, told apart by their ids alone.
+    pub(super) fn shares_a_channel(self) -> bool {
+        matches!(self, Self::Hosted(_) | Self::Sse)
     }
 }
 
@@ -57,11 +67,12 @@ impl Stand {
     pub(super) async fn open(kind: Kind) -> Self {
         let mock = match kind {
             Kind::Remote(era) => Some(serve(era).await),
-            Kind::Hosted(_) => None,
+            Kind::Hosted(_) | Kind::Sse => None,
         };
         let spec = match (kind, &mock) {
             (Kind::Hosted(era), _) => ConnectorSpec::Hosted(peer(era, &[])),
-            (_, mock) => ConnectorSpec::Remote(at(mock.as_ref().unwrap())),
+            (Kind::Sse, _) => ConnectorSpec::Remote(on_loopback(sse::serve().await)),
+            (Kind::Remote(_), mock) => ConnectorSpec::Remote(at(mock.as_ref().unwrap())),
         };
         let id = ConnectorId::new("crm").unwrap();
         let connector = open(id, &spec, &parts(&[])).unwrap();
@@ -75,8 +86,7 @@ impl Stand {
                 let hangs = |seen: &Seen| seen.at("/params/name") == "hang";
                 mock.until(|mock| mock.seen().iter().any(hangs)).await;
             }
-            // Lines are read in order: whoever has answered this has seen the call before it.
-            None => drop(call(&self.connector, "echo", "{}").await.unwrap()),
+            None => self.until_seen(|seen| seen["hanging"] != 0).await,
         }
     }
 
@@ -90,13 +100,17 @@ impl Stand {
                 let told = |seen: &Seen| seen.at("/method") == "notifications/cancelled";
                 mock.until(|mock| mock.seen().iter().any(told)).await;
             }
-            (_, None) => loop {
-                let seen = value(&call(&self.connector, "seen", "{}").await.unwrap());
-                if seen["cancelled"].as_array().is_some_and(|ids| !ids.is_empty()) {
-                    return;
-                }
-            },
+            (_, None) => {
+                self.until_seen(|seen| {
+                    seen["cancelled"].as_array().is_some_and(|ids| !ids.is_empty())
+                })
+                .await;
+            }
         }
+    }
+
+    async fn until_seen(&self, done: impl Fn(&Value) -> bool) {
+        while !done(&value(&call(&self.connector, "seen", "{}").await.unwrap())) {}
     }
 }
 
@@ -117,8 +131,13 @@ pub(super) fn parts(secrets: &[(&str, &str)]) -> Parts {
 
 /// A description of the server behind `mock`.
 pub(super) fn at(mock: &Mock) -> RemoteSpec {
+    on_loopback(mock.url())
+}
+
+/// A description of a server on this machine.
+pub(super) fn on_loopback(url: String) -> RemoteSpec {
     let allow = AddressPolicy { loopback: true, ..AddressPolicy::default() };
-    RemoteSpec { allow, ..RemoteSpec::at(mock.url()) }
+    RemoteSpec { allow, ..RemoteSpec::at(url) }
 }
 
 /// A description of the server as a child process.
