@@ -75,14 +75,21 @@ pub fn classify<'a>(
         // Only legacy clients answer requests of the server.
         return in_session(parts, session).map(|revision| Incoming::Legacy { revision });
     };
-    if matches!(message, Message::Request(request) if request.method == Method::Initialize.name()) {
+    let meta = Meta::of(message.params());
+    let opens = matches!(message, Message::Request(it) if it.method == Method::Initialize.name());
+    // Some clients put modern members into the handshake that they fall back to; without a
+    // version in its old place it is no handshake, and the modern era does not know the method.
+    if opens && !(meta.is_modern && lacks_version(message)) {
         return initialize(message);
     }
-    let meta = Meta::of(message.params());
     if meta.is_modern || (session == Session::Absent && names_modern(parts)?) {
         return modern(parts, message, meta);
     }
     in_session(parts, session).map(|revision| Incoming::Legacy { revision })
+}
+
+fn lacks_version(message: &Message<'_>) -> bool {
+    message.params().and_then(|params| params.get("protocolVersion")).is_none()
 }
 
 /// Decides about an array of messages: allowed in one revision's sessions only.

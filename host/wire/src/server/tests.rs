@@ -276,6 +276,19 @@ fn legacy_requests() {
         (vec![], initialize("1.0"), known, "initialize 2025-11-25"),
         (vec![V], initialize("2025-11-25"), Session::Absent, "initialize 2025-11-25"),
         (vec![], request("initialize", ""), Session::Absent, "400 -32602"),
+        // A handshake with modern members is a fallback; without its version it is none.
+        (
+            vec![V],
+            request("initialize", &format!(r#""protocolVersion":"2025-06-18",{META}"#)),
+            Session::Absent,
+            "initialize 2025-06-18",
+        ),
+        (
+            vec![V, ("mcp-method", "initialize")],
+            request("initialize", META),
+            Session::Absent,
+            "modern 2026-07-28",
+        ),
         (vec![], ping.clone(), Session::Absent, "400 -32000"),
         (vec![], ping.clone(), Session::Unknown, "404 -32001"),
         (vec![], ping.clone(), known, "legacy 2025-06-18"),

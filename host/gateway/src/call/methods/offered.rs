@@ -11,7 +11,7 @@ use tidegate_wire::{
 use crate::call::{Context, list::List};
 
 /// The extension by which calls become tasks (SEP-2663).
-const TASKS: &str = "io.modelcontextprotocol/tasks";
+pub(super) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// Features that work for this caller, in the client's revision.
 #[derive(Debug)]

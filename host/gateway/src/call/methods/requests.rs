@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use http::StatusCode;
+use serde_json::json;
 use tidegate_model::{Json, TaskMethod};
 use tidegate_wire::{
     json::Raw,
     mcp::{
-        Era,
+        Era, code,
         peek::{
             CallToolParams, CompleteParams, CompletionRef, GetPromptParams, PeekError,
             ResourceParams, TaskParams, params_meta,
@@ -15,7 +17,7 @@ use tidegate_wire::{
     server::Rejection,
 };
 
-use super::{Asked, Reply, Resumed};
+use super::{Asked, Reply, Resumed, offered::TASKS};
 use crate::call::{Reference, Request, Target, park, stage};
 
 /// The task method of that name in an era: `tasks/update` came with the extension,
@@ -73,10 +75,28 @@ pub(super) fn complete(asked: Asked<'_>) -> Result<Reply, Rejection> {
 
 /// A `tasks/…` method.
 pub(super) fn task(asked: Asked<'_>, method: TaskMethod) -> Result<Reply, Rejection> {
+    if asked.spoken.revision.era() == Era::Modern && !declares_tasks(asked) {
+        return Err(undeclared_tasks());
+    }
     let params = read(asked, TaskParams::read)?;
     let more = others(asked, params.more);
     let target = Target::Task { method, id: params.id.into_owned(), more };
     Ok(Reply::Call(Box::new(request(asked, target)?)))
+}
+
+fn declares_tasks(asked: Asked<'_>) -> bool {
+    let can = asked.spoken.meta.client_capabilities;
+    let extensions = can.and_then(|can| can.get("extensions"));
+    extensions.is_some_and(|extensions| extensions.get(TASKS).is_some())
+}
+
+/// The methods are the extension's: who did not declare it cannot use them (SEP-2663).
+fn undeclared_tasks() -> Rejection {
+    let words = "declare the extension `io.modelcontextprotocol/tasks` to use its methods";
+    let data = json!({"requiredCapabilities": {"extensions": {TASKS: {}}}});
+    let code = code::MISSING_CLIENT_CAPABILITY;
+    Rejection::new(StatusCode::BAD_REQUEST, code, words)
+        .with_data(Json::of(&data).unwrap_or_default())
 }
 
 /// A request that may be the repetition of one that was asked for input (SEP-2322).
