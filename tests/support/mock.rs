@@ -5,6 +5,7 @@
 //! refuses `initialize`, a legacy-only one refuses everything without a session.
 
 use std::{
+    collections::VecDeque,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -14,13 +15,18 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Limited};
 use hyper::{Method, Request, Response, body::Incoming, header::HeaderMap, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, watch},
+    task::JoinHandle,
+};
 
-use super::reply::{Body, Reply, message, whole};
+use super::reply::{self, Body, Reply, message, text_result, whole};
 
 /// The revisions a mock speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +118,11 @@ struct Shared {
     tools: Mutex<Vec<MockTool>>,
     page: AtomicUsize,
     received: Mutex<Vec<Received>>,
+    /// Counts what was received.
+    arrivals: watch::Sender<usize>,
+    resources: Mutex<Vec<String>>,
+    /// What is told of its own accord.
+    news: broadcast::Sender<Value>,
     sessions: AtomicUsize,
     abandoned: AtomicUsize,
 }
@@ -154,6 +165,9 @@ impl Mock {
             tools: Mutex::new(tools),
             page: AtomicUsize::new(usize::MAX),
             received: Mutex::default(),
+            arrivals: watch::Sender::default(),
+            resources: Mutex::default(),
+            news: broadcast::Sender::new(64),
             sessions: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
         });
@@ -174,6 +188,17 @@ impl Mock {
     /// Lists this many tools on a page from now on.
     pub(crate) fn set_page(&self, tools: usize) {
         self.shared.page.store(tools, Ordering::Relaxed);
+    }
+
+    /// Has these resources, which can be subscribed to; to be said before anybody connects.
+    pub(crate) fn set_resources(&self, uris: &[&str]) {
+        *self.shared.resources.lock().unwrap() = uris.iter().map(|&uri| uri.into()).collect();
+    }
+
+    /// Tells this notification to everybody who listens at this moment; how many.
+    pub(crate) fn tell(&self, method: &str, params: Value) -> usize {
+        let note = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        self.shared.news.send(note).unwrap_or(0)
     }
 
     /// Everything received so far.
@@ -241,6 +266,7 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> std::io::Resu
         body,
     };
     shared.received.lock().unwrap().push(received.clone());
+    shared.arrivals.send_modify(|count| *count += 1);
     let mut pending = Pending(Arc::clone(&shared), false);
     let response = answer(&shared, &received).await;
     pending.answered(true);
@@ -262,9 +288,12 @@ fn watched(response: Response<Body>, shared: Arc<Shared>) -> Response<Body> {
     })
 }
 
-async fn answer(shared: &Shared, received: &Received) -> std::io::Result<Response<Body>> {
+async fn answer(shared: &Arc<Shared>, received: &Received) -> std::io::Result<Response<Body>> {
     if received.http == Method::DELETE && shared.era != Era::Modern {
         return Ok(whole(204, "text/plain", Bytes::new()));
+    }
+    if received.http == Method::GET && shared.era != Era::Modern {
+        return Ok(reply::events(news(shared, None)));
     }
     if received.http != Method::POST {
         return Ok(whole(405, "text/plain", Bytes::new()));
@@ -288,7 +317,7 @@ async fn answer(shared: &Shared, received: &Received) -> std::io::Result<Respons
 }
 
 async fn legacy(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     received: &Received,
     id: &Value,
 ) -> std::io::Result<Response<Body>> {
@@ -299,7 +328,7 @@ async fn legacy(
         let revision = wanted.filter(|wanted| known.contains(wanted)).unwrap_or("2025-11-25");
         let result = json!({
             "protocolVersion": revision,
-            "capabilities": { "tools": { "listChanged": false } },
+            "capabilities": capabilities(shared),
             "serverInfo": { "name": "mock", "version": "1" },
         });
         let mut response = Reply::Result(result).into_response(id).await?;
@@ -313,8 +342,76 @@ async fn legacy(
     }
 }
 
-async fn by_method(
+/// What it says that it can do.
+fn capabilities(shared: &Shared) -> Value {
+    if shared.resources.lock().unwrap().is_empty() {
+        return json!({ "tools": { "listChanged": true } });
+    }
+    let resources = json!({ "subscribe": true, "listChanged": true });
+    json!({ "tools": { "listChanged": true }, "resources": resources })
+}
+
+/// What is told from now on, marked with the subscription where there is one.
+fn news(
     shared: &Shared,
+    subscription: Option<Value>,
+) -> impl Stream<Item = Value> + Send + 'static + use<> {
+    stream::unfold((shared.news.subscribe(), subscription), |(mut news, mark)| async move {
+        let mut note = news.recv().await.ok()?;
+        if let Some(mark) = &mark {
+            note["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] = mark.clone();
+        }
+        Some((note, (news, mark)))
+    })
+}
+
+/// A call that asks its client.
+struct Asking {
+    shared: Arc<Shared>,
+    id: Value,
+    left: VecDeque<Value>,
+    asked: Option<Value>,
+    answers: Vec<Value>,
+}
+
+/// Asks one question after the other, and answers with what came back.
+fn asking(
+    shared: &Arc<Shared>,
+    id: &Value,
+    questions: Vec<Value>,
+) -> impl Stream<Item = Value> + Send + 'static + use<> {
+    let (shared, id) = (Arc::clone(shared), id.clone());
+    let asking = Asking { shared, id, left: questions.into(), asked: None, answers: Vec::new() };
+    stream::unfold(Some(asking), |asking| async move {
+        let mut asking = asking?;
+        if let Some(asked) = asking.asked.take() {
+            asking.answers.push(answer_to(&asking.shared, &asked["id"]).await);
+        }
+        if let Some(next) = asking.left.pop_front() {
+            asking.asked = Some(next.clone());
+            return Some((next, Some(asking)));
+        }
+        let result = text_result(&Value::from(asking.answers).to_string());
+        Some((reply::answer(&asking.id, "result", &result), None))
+    })
+}
+
+/// The `result` or `error` with which the client answered this question.
+async fn answer_to(shared: &Shared, id: &Value) -> Value {
+    let mut arrivals = shared.arrivals.subscribe();
+    loop {
+        let is_answer = |one: &&Received| one.message["id"] == *id && one.method().is_empty();
+        let found = shared.received.lock().unwrap().iter().find(is_answer).cloned();
+        if let Some(found) = found {
+            let outcome = found.message.get("result").or_else(|| found.message.get("error"));
+            return outcome.cloned().unwrap_or_default();
+        }
+        arrivals.changed().await.unwrap();
+    }
+}
+
+async fn by_method(
+    shared: &Arc<Shared>,
     received: &Received,
     id: &Value,
     unknown: u16,
@@ -328,19 +425,37 @@ async fn by_method(
             let result = json!({
                 "resultType": "complete",
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": { "tools": {} },
+                "capabilities": capabilities(shared),
                 "ttlMs": 0,
                 "cacheScope": "public",
             });
             Reply::Result(result).into_response(id).await
         }
         "ping" if unknown == 200 => Reply::Result(json!({})).into_response(id).await,
+        "subscriptions/listen" if unknown == 404 => {
+            let accepted = &received.message["params"]["notifications"];
+            let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
+            let acknowledged = json!({
+                "jsonrpc": "2.0",
+                "method": "notifications/subscriptions/acknowledged",
+                "params": { "notifications": accepted, "_meta": meta },
+            });
+            let news = news(shared, Some(id.clone()));
+            Ok(reply::events(stream::iter([acknowledged]).chain(news)))
+        }
+        "resources/list" => Reply::Result(resources(shared)).into_response(id).await,
+        "resources/subscribe" | "resources/unsubscribe" if unknown == 200 => {
+            Reply::Result(json!({})).into_response(id).await
+        }
         "tools/list" => Reply::Result(list(shared, received)).into_response(id).await,
         "tools/call" => {
             let tools = shared.tools.lock().unwrap().clone();
             let tool = tools.iter().find(|tool| tool.definition["name"] == received.name());
             match tool {
-                Some(tool) => (tool.script)(received).into_response(id).await,
+                Some(tool) => match (tool.script)(received) {
+                    Reply::Ask(questions) => Ok(reply::events(asking(shared, id, questions))),
+                    reply => reply.into_response(id).await,
+                },
                 None => {
                     let error = json!({ "code": -32602, "message": "unknown tool" });
                     Reply::Error(error).into_response(id).await
@@ -352,6 +467,17 @@ async fn by_method(
             Ok(message(unknown, &json!({ "jsonrpc": "2.0", "id": id, "error": error })))
         }
     }
+}
+
+fn resources(shared: &Shared) -> Value {
+    let uris = shared.resources.lock().unwrap();
+    let resources: Vec<_> = uris.iter().map(|uri| json!({ "uri": uri, "name": uri })).collect();
+    json!({
+        "resultType": "complete",
+        "resources": resources,
+        "ttlMs": 0,
+        "cacheScope": "public",
+    })
 }
 
 fn list(shared: &Shared, received: &Received) -> Value {

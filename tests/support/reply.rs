@@ -27,6 +27,9 @@ pub(crate) enum Reply {
     Stream(Vec<Value>, Value),
     /// Notifications on an event stream; the `result` follows when the test says so.
     StreamUntil(Vec<Value>, Arc<Notify>, Value),
+    /// These requests to the client on an event stream, each once the one before was
+    /// answered; then a `result` whose text is the array of the answers.
+    Ask(Vec<Value>),
     /// This `result`, once the test says so.
     After(Arc<Notify>, Value),
     /// This status, content type and body, whatever they are.
@@ -60,6 +63,7 @@ impl Reply {
                 go_on.notified().await;
                 Ok(message(200, &answer(id, "result", &result)))
             }
+            Self::Ask(_) => Err(std::io::Error::other("only a mock can wait for answers")),
             Self::Raw(status, kind, body) => Ok(whole(status, kind, body)),
             Self::Hang => std::future::pending().await,
             Self::Reset => Err(std::io::ErrorKind::ConnectionReset.into()),
@@ -76,7 +80,8 @@ pub(crate) fn text_result(text: &str) -> Value {
     })
 }
 
-fn answer(id: &Value, member: &str, value: &Value) -> Value {
+/// A response; `member` is `result` or `error`.
+pub(super) fn answer(id: &Value, member: &str, value: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, member: value })
 }
 
@@ -92,7 +97,8 @@ pub(crate) fn whole(status: u16, kind: &str, body: Bytes) -> Response<Body> {
     response.body(body).unwrap()
 }
 
-fn events(messages: impl Stream<Item = Value> + Send + 'static) -> Response<Body> {
+/// A response that streams these messages.
+pub(super) fn events(messages: impl Stream<Item = Value> + Send + 'static) -> Response<Body> {
     let frames = messages.map(|message| {
         Ok(Frame::data(Bytes::from(format!("event: message\ndata: {message}\n\n"))))
     });

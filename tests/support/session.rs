@@ -25,9 +25,14 @@ pub(crate) struct Session {
 impl Session {
     /// Initializes at `revision`; fails the test where that is refused.
     pub(crate) async fn open(client: Client, revision: &str) -> Self {
+        Self::open_as(client, revision, json!({})).await
+    }
+
+    /// The same, with these capabilities.
+    pub(crate) async fn open_as(client: Client, revision: &str, capabilities: Value) -> Self {
         let params = json!({
             "protocolVersion": revision,
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": { "name": "tidegate-tests", "version": "1" },
         });
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
@@ -70,6 +75,26 @@ impl Session {
     pub(crate) async fn request_stream(&self, method: &str, params: Value) -> EventStream {
         let message = self.message(method, params).to_string();
         self.client.stream(Method::POST, &self.headers(), message).await
+    }
+
+    /// The stream that belongs to no request, or what follows the event `last` on its own.
+    pub(crate) async fn listen(&self, last: Option<&str>) -> EventStream {
+        let mut headers = self.headers();
+        headers.extend(last.map(|last| ("last-event-id", last)));
+        self.client.stream(Method::GET, &headers, "").await
+    }
+
+    /// Answers a question of the server: `outcome` is a `result` or an `error` member.
+    pub(crate) async fn answer(&self, question: &Value, outcome: Value) -> Response {
+        let mut message = outcome;
+        message["jsonrpc"] = json!("2.0");
+        message["id"] = question["id"].clone();
+        self.send(Method::POST, message.to_string()).await
+    }
+
+    /// Posts any body; the answer is read while it arrives.
+    pub(crate) async fn send_stream(&self, body: String) -> EventStream {
+        self.client.stream(Method::POST, &self.headers(), body).await
     }
 
     /// A notification.

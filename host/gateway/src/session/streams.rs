@@ -364,17 +364,18 @@ impl Reader {
     /// Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
         let event = self.shared.until(|state| self.find(state)).await;
-        if event.is_some() {
-            // There is room now.
-            self.shared.changed.notify_waiters();
-        }
+        // There is room now.
+        self.shared.changed.notify_waiters();
         event
     }
 
     /// The next event, where there is one already.
     pub(crate) fn ready(&mut self) -> Option<Bytes> {
-        let mut state = self.shared.lock();
-        self.find(&mut state).flatten()
+        let event = self.find(&mut self.shared.lock()).flatten();
+        if event.is_some() {
+            self.shared.changed.notify_waiters();
+        }
+        event
     }
 
     /// The next event, or `Some(None)` at the end; `None` where nothing is there yet.

@@ -124,6 +124,10 @@ pub(super) fn stream(
     parts: &Parts,
 ) -> Result<Response<Body>, Rejection> {
     let (session, known) = admitted.session(gateway, parts)?;
+    if known == server::Session::Absent {
+        // Modern clients have nothing to get.
+        return Err(Rejection::verb());
+    }
     server::in_session(parts, known)?;
     server::check_get(parts)?;
     let session = session.ok_or_else(Rejection::verb)?;
