@@ -113,10 +113,16 @@ impl Outcome {
         self.counts.get(&format!("{status:?}")).copied().unwrap_or_default()
     }
 
-    /// The failed checks with what is wrong.
-    pub(super) fn failed(&self) -> Vec<String> {
-        let failed = self.checks.iter().filter(|(_, (status, _))| *status == Status::Failure);
-        failed.map(|(check, (_, message))| format!("{check}: {message}")).collect()
+    /// The same without the scenarios of one folder.
+    pub(super) fn without(mut self, folder: &str) -> Self {
+        self.checks.retain(|check, _| !check.scenario.starts_with(folder));
+        self
+    }
+
+    /// The checks that failed or came with a warning, and what is wrong.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let bad = self.checks.iter().filter(|(_, (status, _))| *status <= Status::Warning);
+        bad.map(|(check, (status, message))| format!("{check}: {status:?}: {message}")).collect()
     }
 
     fn status(&self, check: &Check) -> Status {
@@ -163,7 +169,7 @@ fn gather(dir: &Path, before: &str, into: &mut Vec<(PathBuf, String)>) {
                 let scenario = name[..end].strip_prefix("server-").unwrap_or(&name[..end]);
                 into.push((path, format!("{before}{scenario}")));
             }
-            // The scenarios about authorization have a folder of their own.
+            // A scenario with a slash in its name.
             None => gather(&path, &format!("{before}{name}/"), into),
         }
     }

@@ -56,6 +56,12 @@ impl Suite {
         self.run(&["server", "--url", url], target).await
     }
 
+    /// Runs the scenarios for clients against a program that gets the server's URL as its last
+    /// argument; `target` names it in the table.
+    pub(super) async fn against_client(self, program: &Path, target: &str) -> Outcome {
+        self.run(&["client", "--command", program.to_str().unwrap()], target).await
+    }
+
     async fn run(self, leg: &[&str], target: &str) -> Outcome {
         let dir = results().join(slug(&format!("{target} {self}")));
         drop(std::fs::remove_dir_all(&dir));
