@@ -70,7 +70,7 @@ async fn rest(stream: &mut EventStream) -> (Vec<u64>, Option<String>) {
 
 #[tokio::test]
 async fn every_event_has_an_id_and_newer_streams_begin_with_an_empty_one() {
-    let Set { gateway, gate, .. } = start().await;
+    let Set { mock: _mock, gateway, gate } = start().await;
     let mut all = std::collections::HashSet::new();
     for (revision, primed) in [("2025-03-26", false), ("2025-06-18", false), ("2025-11-25", true)] {
         let session = gateway.client("alice", "main").session(revision).await;
@@ -93,7 +93,7 @@ async fn every_event_has_an_id_and_newer_streams_begin_with_an_empty_one() {
 
 #[tokio::test]
 async fn a_stream_that_was_cut_off_goes_on_where_it_was() {
-    let Set { gateway, gate, .. } = start().await;
+    let Set { mock: _mock, gateway, gate } = start().await;
     for revision in ["2025-03-26", "2025-06-18", "2025-11-25"] {
         let session = gateway.client("alice", "main").session(revision).await;
         let mut stream = call(&session, "three").await;
@@ -127,7 +127,7 @@ async fn a_stream_that_was_cut_off_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn an_id_that_is_not_the_clients_own_resumes_nothing() {
-    let Set { gateway, gate, .. } = start().await;
+    let Set { mock: _mock, gateway, gate } = start().await;
     let client = gateway.client("alice", "main");
     let session = client.session("2025-11-25").await;
     let other = client.session("2025-11-25").await;
