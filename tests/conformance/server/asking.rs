@@ -152,7 +152,8 @@ fn check(context: &RequestContext<RoleServer>, questions: &Questions) -> Result<
     Ok(())
 }
 
-/// Runs a script as far as it goes within this request.
+/// Runs a script as far as it goes within this request; all questions of a round are asked
+/// at once.
 pub(crate) async fn run<T>(
     context: &RequestContext<RoleServer>,
     mut answers: Answers,
@@ -172,10 +173,12 @@ pub(crate) async fn run<T>(
             let result = InputRequiredResult::new(Some(requests), questions.state);
             return Ok(Asked::InputRequired(result));
         }
-        answers = Answers { responses: BTreeMap::new(), state: questions.state };
-        for (key, request) in questions.requests {
-            answers.responses.insert(key, ask(context, &request).await?);
-        }
+        let asked = questions.requests.into_iter().map(async |(key, request)| {
+            let answer = ask(context, &request).await?;
+            Ok::<_, ErrorData>((key, answer))
+        });
+        let responses = futures_util::future::try_join_all(asked).await?;
+        answers = Answers { responses: responses.into_iter().collect(), state: questions.state };
     }
 }
 

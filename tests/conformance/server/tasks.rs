@@ -21,13 +21,15 @@ use crate::{
 
 /// How often a client should ask for a task.
 const POLL_MS: u64 = 100;
+/// The longest that a client without tasks is made to wait.
+const WAIT: Duration = Duration::from_secs(1);
 /// How long a job takes that nobody gave a time.
 const JOB: Duration = Duration::from_millis(200);
 
 /// One of the tools.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    /// Takes a while; answers right away to clients without tasks.
+    /// Takes as long as it is told to; not so long for clients without tasks.
     Compute(Duration),
     /// Ends with a result that is an error.
     Failing,
@@ -78,7 +80,7 @@ pub(crate) async fn call(
             let needed = ClientCapabilities::builder().enable_tasks().build();
             return Err(ErrorData::missing_required_client_capability(needed));
         };
-        tokio::time::sleep(time).await;
+        tokio::time::sleep(time.min(WAIT)).await;
         return Ok(text("Computed.")?.into());
     }
     let mut name = None;
