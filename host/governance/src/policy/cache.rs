@@ -22,6 +22,12 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         Self { entries: RwLock::new(HashMap::new()), limit }
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The value for `key`, if it is there.
     pub(super) fn get(&self, key: &K) -> Option<Arc<V>> {
         // A poisoned lock still guards a whole map: nothing here can stop half way.

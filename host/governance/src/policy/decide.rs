@@ -249,6 +249,12 @@ impl Policies {
         }
     }
 
+    /// How many plans for resources are held now.
+    #[cfg(test)]
+    pub(super) fn remembered_resources(&self) -> usize {
+        self.resource_plans.len()
+    }
+
     fn on_vmcp(
         &self,
         caller: &Caller,

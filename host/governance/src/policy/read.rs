@@ -349,9 +349,10 @@ pub(super) fn offset_of(error: &dyn Diagnostic) -> Option<usize> {
 }
 
 /// What helps with messages of Cedar's that do not help by themselves.
-const HINTS: [(&str, &str); 2] = [
+const HINTS: [(&str, &str); 3] = [
     ("unexpected end of input", "every policy ends with `;`"),
     ("expected Long but saw decimal", "compare it as in `.lessThan(decimal(\"1.0\"))`"),
+    ("attribute `input` in context for", "only calls of tools have `context.input`"),
 ];
 
 /// Cedar's message as a sentence of ours, and what it thinks was meant.

@@ -2,6 +2,7 @@
 
 pub(super) mod fixture;
 
+mod besides;
 mod decisions;
 mod problems;
 mod sandboxes;

@@ -103,6 +103,8 @@ pub(in crate::policy) struct Org {
     pub(in crate::policy) files: Vec<PolicyFile>,
     pub(in crate::policy) tools: Vec<Arc<Tool>>,
     pub(in crate::policy) prompts: Vec<Arc<Prompt>>,
+    /// Connectors that offer neither.
+    pub(in crate::policy) empty: Vec<ConnectorId>,
     pub(in crate::policy) gone: Vec<Arc<Tool>>,
     pub(in crate::policy) pending: Vec<ConnectorId>,
     pub(in crate::policy) vmcps: Vec<VirtualMcp>,
@@ -149,7 +151,8 @@ impl Org {
         for prompt in &self.prompts {
             prompts.entry(prompt.connector.clone()).or_default().push(Arc::clone(prompt));
         }
-        let ids: BTreeSet<ConnectorId> = tools.keys().chain(prompts.keys()).cloned().collect();
+        let ids = tools.keys().chain(prompts.keys()).chain(&self.empty);
+        let ids: BTreeSet<ConnectorId> = ids.cloned().collect();
         let offers = ids.into_iter().map(|id| {
             let (tools, prompts) = (tools.remove(&id), prompts.remove(&id));
             let (tools, prompts) = (tools.unwrap_or_default(), prompts.unwrap_or_default());

@@ -1,6 +1,6 @@
 //! Each way a person gets a policy wrong, and what they are told.
 
-use super::fixture::{DESTROYS, Org, object, tool};
+use super::fixture::{DESTROYS, Org, object, prompt, tool};
 use crate::policy::{Effect, Mode};
 use model::ConnectorId;
 use tidegate_model as model;
@@ -59,7 +59,13 @@ fn every_mistake_is_placed_and_explained() {
         (format!("@id(\"builtin:owner\") forbid({scope});"), "1:1: ids that start with `builtin:` are the gateway's own"),
         (format!("@id(\"a\") @id(\"b\") forbid({scope});"), "1:10: duplicate annotation: @id"),
         (format!("@id(\"a\") forbid({scope});\n\n  @id(\"a\") permit({scope});"), "3:3: the id `a` is taken by the policy at policies/a.cedar:1"),
-
+        ("permit(principal, action, resource == Prompt::\"crn/summary\");".into(), "1:39: there is no connector `crn`; did you mean `crm/summary`?"),
+        ("permit(principal, action, resource == Prompt::\"summary\");".into(), "1:39: there is no prompt `summary`; a prompt is written `connector/prompt`"),
+        ("permit(principal, action, resource == Resource::\"file:\");".into(), "1:39: there is no resource `file:`; a resource is written `connector/uri`"),
+        ("permit(principal, action, resource == Resource::\"file:///a\");".into(), "1:39: there is no connector `file:`"),
+        ("permit(principal, action == Action::\"get_promt\", resource);".into(), "1:29: there is no action `get_promt`; a tool's action is written `connector/tool`; did you mean `get_prompt`?"),
+        ("permit(principal, action == Action::\"get_prompt\", resource) when { context.input.colour == \"red\" };".into(), "1:68: attribute `input` in context for Action::\"get_prompt\" not found; only calls of tools have `context.input`"),
+        ("permit(principal, action == Action::\"read_resource\", resource) when { resource.url like \"file:*\" };".into(), "1:71: attribute `url` on entity type `Resource` not found; did you mean `uri`?"),
         ("permit(principal, action, resource);;".into(), "1:37: unexpected token `;`"),
     ];
     let mut wrong = String::new();
@@ -139,6 +145,31 @@ fn a_policy_about_a_connector_never_seen_is_kept_unchecked() {
     let someone = super::fixture::caller("someone", &[], &[]);
     let call = super::fixture::call(tool("hr/list", DESTROYS, "{}"), "sales", "{}");
     assert!(named.policies().authorize(&someone, call, &Default::default()).is_err());
+}
+
+#[test]
+fn a_policy_about_a_prompt_that_is_not_offered_is_flagged() {
+    let mut org = Org::usual();
+    org.prompts = vec![prompt("crm/summary")];
+    org.pending = vec![ConnectorId::new("hr").unwrap()];
+    for (id, expected) in [
+        ("crm/summary", None),
+        (
+            "crm/sumary",
+            Some("connector `crm` offers no prompt `sumary` now; did you mean `crm/summary`?"),
+        ),
+        ("bank/other", Some("connector `bank` offers no prompt `other` now")),
+        // What it offers is not known yet.
+        ("hr/anything", None),
+    ] {
+        let org =
+            org.clone().with(&format!("forbid(principal, action, resource == Prompt::\"{id}\");"));
+        assert_eq!(flags(&org), Vec::from_iter(expected), "{id}");
+    }
+    // A URI is free text.
+    let org =
+        org.with("forbid(principal, action, resource == Resource::\"crm/any:thing at all\");");
+    assert!(flags(&org).is_empty());
 }
 
 #[test]

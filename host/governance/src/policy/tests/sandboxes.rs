@@ -2,12 +2,12 @@
 
 use std::{fs, net::IpAddr, path::Path, sync::Arc};
 
-use model::{Call, Json, Timestamp, Tool, ToolClass, VmcpId};
+use model::{Call, ConnectorId, Json, Operation, PromptCall, Timestamp, Tool, ToolClass, VmcpId};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tidegate_model as model;
 
-use super::fixture::{Org, call, caller, tool};
+use super::fixture::{Org, call, caller, operation, prompt, resource, tool};
 use crate::policy::{AdminAction, DenialKind, Policies, RequestContext, decide::Decision};
 
 #[derive(Deserialize)]
@@ -15,6 +15,8 @@ use crate::policy::{AdminAction, DenialKind, Policies, RequestContext, decide::D
 struct Connector {
     connector: String,
     tools: Vec<Listed>,
+    #[serde(default)]
+    prompts: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +42,8 @@ struct Annotations {
 struct Asked {
     who: Who,
     tool: Option<String>,
+    prompt: Option<String>,
+    resource: Option<String>,
     action: Option<String>,
     #[serde(default)]
     arguments: Option<Box<RawValue>>,
@@ -78,9 +82,18 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> T {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The tools of a `tools.json`.
-pub(super) fn tools(path: &Path) -> Vec<Arc<Tool>> {
+/// The connectors of a `tools.json`.
+pub(super) fn connectors(path: &Path) -> Org {
     let connectors: Vec<Connector> = read(path);
+    let empty = connectors.iter().filter(|one| one.tools.is_empty() && one.prompts.is_empty());
+    let empty = empty.map(|one| ConnectorId::new(&one.connector).unwrap()).collect();
+    let prompts = connectors.iter().flat_map(|one| {
+        one.prompts.iter().map(|name| prompt(&format!("{}/{name}", one.connector)))
+    });
+    Org { prompts: prompts.collect(), empty, tools: tools(connectors), ..Org::default() }
+}
+
+fn tools(connectors: Vec<Connector>) -> Vec<Arc<Tool>> {
     let of = |connector: Connector| {
         let listed = connector.tools.into_iter();
         let name = connector.connector;
@@ -132,25 +145,43 @@ fn check(place: &str, org: &Org, policies: &Policies, asked: &Asked) {
         source: asked.source,
         client: asked.client.as_deref(),
     };
-    let found = match (asked.tool.as_deref(), asked.action.as_deref()) {
-        (Some(id), None) => {
+    let seen = |visible: bool| {
+        if let Some(expected) = asked.visible {
+            assert_eq!(visible, expected, "{place}: visible");
+        }
+    };
+    let wanted = [&asked.tool, &asked.prompt, &asked.resource, &asked.action];
+    let found = match wanted.map(Option::as_deref) {
+        [Some(id), None, None, None] => {
             let arguments = asked.arguments.as_ref().map_or("{}", |raw| raw.get());
             let call: Call = call(org.tool(id), vmcp.as_str(), arguments);
             assert!(Json::parse(arguments.to_owned()).is_ok());
-            if let Some(expected) = asked.visible {
-                let visible = policies.visible(&who, &vmcp, &org.tool(id));
-                assert_eq!(visible, expected, "{place}: visible");
-            }
+            seen(policies.visible(&who, &vmcp, &org.tool(id)));
             described(policies.authorize(&who, call, &context))
         }
-        (None, Some("connect")) => described(policies.authorize_connect(&who, &vmcp, &context)),
-        (None, Some("list")) => described(policies.authorize_list(&who, &vmcp, &context)),
-        (None, Some(name)) => {
+        [None, Some(id), None, None] => {
+            let prompt = prompt(id);
+            seen(policies.visible_prompt(&who, &vmcp, &prompt));
+            let get = Operation::GetPrompt(PromptCall { prompt, arguments: None });
+            described(policies.authorize(&who, operation(get, vmcp.as_str()), &context))
+        }
+        [None, None, Some(id), None] => {
+            seen(policies.visible_resource(&who, &vmcp, &resource(id)));
+            let read = Operation::ReadResource(resource(id));
+            described(policies.authorize(&who, operation(read, vmcp.as_str()), &context))
+        }
+        [None, None, None, Some("connect")] => {
+            described(policies.authorize_connect(&who, &vmcp, &context))
+        }
+        [None, None, None, Some("list")] => {
+            described(policies.authorize_list(&who, &vmcp, &context))
+        }
+        [None, None, None, Some(name)] => {
             let action = AdminAction::ALL.iter().find(|action| action.name() == name);
             let action = action.unwrap_or_else(|| panic!("{place}: no action {name}"));
             described(policies.authorize_admin(&who, *action, &context))
         }
-        _ => panic!("{place}: one of `tool` and `action` is needed"),
+        _ => panic!("{place}: one of `tool`, `prompt`, `resource` and `action` is needed"),
     };
     let (kind, reason, ids, shadow) = found;
     assert_eq!(kind, asked.expected, "{place}: {reason} {ids:?}");
@@ -178,7 +209,7 @@ fn every_sandbox_comes_out_as_it_says() {
         let readme = fs::read_to_string(path.join("README.md")).unwrap();
         assert!(readme.starts_with("# "), "{name}: README.md needs a title");
         let text = fs::read_to_string(path.join("policies.cedar")).unwrap();
-        let org = Org { tools: tools(&path.join("tools.json")), ..Org::default() };
+        let org = connectors(&path.join("tools.json"));
         let org = org.with_vmcps(&["main", "reading"]).with(&text);
         let policies = org.policies();
         for info in policies.list() {

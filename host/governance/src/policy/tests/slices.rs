@@ -1,19 +1,21 @@
 //! Slices, plans and caches against Cedar itself with every policy, every entity and the
 //! whole context: same decision, same reasons, same errors.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request, Schema,
 };
 use identity::Caller;
-use model::{Timestamp, VmcpId};
+use model::{Call, Operation, Prompt, PromptCall, ResourceRef, Timestamp, Tool, VmcpId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_identity as identity;
 use tidegate_model as model;
 
-use super::fixture::{DESTROYS, Org, READS, WRITES, call, caller, object, tool};
+use super::fixture::{
+    DESTROYS, Org, READS, WRITES, call, caller, object, operation, prompt, resource, tool,
+};
 use crate::policy::{DenialKind, Policies, RequestContext};
 
 const WHO: [&str; 8] = [
@@ -26,7 +28,7 @@ const WHO: [&str; 8] = [
     "principal is User",
     "principal is User in Group::\"sales\"",
 ];
-const WHAT: [&str; 9] = [
+const WHAT: [&str; 12] = [
     "action",
     "action in Action::\"call_tool\"",
     "action in Action::\"call_tool\"",
@@ -36,8 +38,11 @@ const WHAT: [&str; 9] = [
     "action in [Action::\"crm/search\", Action::\"bank/transfer\"]",
     "action in Action::\"crm/search\"",
     "action == Action::\"call_tool\"",
+    "action == Action::\"get_prompt\"",
+    "action in Action::\"read_resource\"",
+    "action in [Action::\"get_prompt\", Action::\"read_resource\", Action::\"call_tool\"]",
 ];
-const ON: [&str; 8] = [
+const ON: [&str; 13] = [
     "resource",
     "resource",
     "resource in Connector::\"crm\"",
@@ -46,8 +51,13 @@ const ON: [&str; 8] = [
     "resource is Tool",
     "resource is Tool in Connector::\"bank\"",
     "resource is VirtualMcp",
+    "resource is Prompt",
+    "resource == Prompt::\"crm/summary\"",
+    "resource is Resource in Connector::\"bank\"",
+    "resource == Resource::\"crm/file:///a\"",
+    "resource in Resource::\"crm/file:///a\"",
 ];
-const WHEN: [&str; 22] = [
+const WHEN: [&str; 26] = [
     "",
     "",
     "",
@@ -70,6 +80,10 @@ const WHEN: [&str; 22] = [
     "when { resource in Connector::\"crm\" } unless { action in Action::\"read_only\" }",
     "when { Tool::\"bank/transfer\" in Connector::\"bank\" && action in Action::\"call_tool\" }",
     "when { principal == User::\"ann\" && 9223372036854775807 + 1 > 0 }",
+    "when { resource is Prompt && resource.name == \"summary\" }",
+    "unless { resource is Resource && resource.uri like \"file:*\" && context has source }",
+    "when { Resource::\"crm/file:///a\".uri == \"file:///a\" && Prompt::\"bank/report\" in Connector::\"bank\" }",
+    "when { action == Action::\"read_resource\" && context.auth == \"api_key\" }",
 ];
 const ARGUMENTS: [&str; 7] = [
     "{}",
@@ -103,8 +117,14 @@ fn org() -> Org {
         tool("crm/delete", DESTROYS, &input),
         tool("bank/transfer", WRITES, &input),
     ];
-    Org { tools, ..Org::default() }.with_vmcps(&["sales", "support"])
+    let prompts = PROMPTS.map(prompt).to_vec();
+    Org { tools, prompts, ..Org::default() }.with_vmcps(&["sales", "support"])
 }
+
+/// What can be asked for: the tools, then these.
+const PROMPTS: [&str; 2] = ["crm/summary", "bank/report"];
+const RESOURCES: [&str; 2] = ["crm/file:///a", "bank/db://x?y/z"];
+const TARGETS: usize = 3 + PROMPTS.len() + RESOURCES.len();
 
 fn callers() -> [Caller; 4] {
     [
@@ -132,6 +152,12 @@ fn entities(caller: &Caller, org: &Org) -> Entities {
     for vmcp in ["sales", "support"] {
         add(uid("VirtualMcp", vmcp), json!({}), vec![uid("Org", "default")]);
     }
+    for (of, attribute, ids) in [("Prompt", "name", PROMPTS), ("Resource", "uri", RESOURCES)] {
+        for id in ids {
+            let (connector, name) = id.split_once('/').unwrap();
+            add(uid(of, id), json!({ attribute: name }), vec![uid("Connector", connector)]);
+        }
+    }
     for tool in &org.tools {
         let id = format!("{}/{}", tool.connector, tool.name);
         let attrs = json!({
@@ -152,10 +178,18 @@ fn entities(caller: &Caller, org: &Org) -> Entities {
     Entities::from_json_value(Value::Array(all), None).unwrap()
 }
 
+/// What is asked for.
+#[derive(Clone)]
+enum Wanted {
+    Tool(Arc<Tool>),
+    Prompt(Arc<Prompt>),
+    Resource(ResourceRef),
+}
+
 /// One request in our words and in Cedar's.
 struct Question {
     vmcp: &'static str,
-    tool: usize,
+    wanted: Wanted,
     arguments: &'static str,
     millis: u64,
     source: Option<IpAddr>,
@@ -163,12 +197,15 @@ struct Question {
 }
 
 impl Question {
-    fn new((_, tool, arguments, vmcp, time, source, client): Asked) -> Self {
+    fn new(org: &Org, (_, wanted, arguments, vmcp, time, source, client): Asked) -> Self {
         const HOUR: u64 = 3_600_000;
         let sources = [None, Some("10.1.2.3"), Some("127.0.0.1"), Some("2001:db8::1")];
+        let tools = org.tools.iter().cloned().map(Wanted::Tool);
+        let prompts = org.prompts.iter().cloned().map(Wanted::Prompt);
+        let resources = RESOURCES.iter().map(|id| Wanted::Resource(resource(id)));
         Self {
             vmcp: ["sales", "support"][vmcp],
-            tool,
+            wanted: tools.chain(prompts).chain(resources).nth(wanted).unwrap(),
             arguments: ARGUMENTS[arguments],
             millis: [HOUR, 7 * HOUR, 23 * HOUR, 30 * HOUR][time],
             source: sources[source].map(|text| text.parse().unwrap()),
@@ -176,11 +213,43 @@ impl Question {
         }
     }
 
-    fn request(&self, caller: &Caller, org: &Org, schema: &Schema) -> Request {
-        let tool = &org.tools[self.tool];
-        let id = format!("{}/{}", tool.connector, tool.name);
+    /// The call, and whether it can be seen that there is such a thing.
+    fn ours(&self, policies: &Policies, caller: &Caller) -> (Call, bool) {
+        let vmcp = VmcpId::new(self.vmcp).unwrap();
+        match self.wanted.clone() {
+            Wanted::Tool(tool) => {
+                let visible = policies.visible(caller, &vmcp, &tool);
+                (call(tool, self.vmcp, self.arguments), visible)
+            }
+            Wanted::Prompt(prompt) => {
+                let visible = policies.visible_prompt(caller, &vmcp, &prompt);
+                let get = PromptCall { prompt, arguments: None };
+                (operation(Operation::GetPrompt(get), self.vmcp), visible)
+            }
+            Wanted::Resource(resource) => {
+                let visible = policies.visible_resource(caller, &vmcp, &resource);
+                (operation(Operation::ReadResource(resource), self.vmcp), visible)
+            }
+        }
+    }
+
+    fn request(&self, caller: &Caller, schema: &Schema) -> Request {
         let uid = |of: &str, id: &str| -> EntityUid {
             EntityUid::from_json(json!({"type": of, "id": id})).unwrap()
+        };
+        let (action, resource) = match &self.wanted {
+            Wanted::Tool(tool) => {
+                let id = format!("{}/{}", tool.connector, tool.name);
+                (uid("Action", &id), uid("Tool", &id))
+            }
+            Wanted::Prompt(prompt) => {
+                let id = format!("{}/{}", prompt.connector, prompt.name);
+                (uid("Action", "get_prompt"), uid("Prompt", &id))
+            }
+            Wanted::Resource(resource) => {
+                let id = format!("{}/{}", resource.connector, resource.uri);
+                (uid("Action", "read_resource"), uid("Resource", &id))
+            }
         };
         let day = self.millis / 86_400_000;
         let hour = self.millis % 86_400_000 / 3_600_000;
@@ -190,20 +259,22 @@ impl Question {
             "time": format!("1970-01-0{}T{hour:02}:00:00Z", day + 1),
             "weekday": (if day == 0 { "thu" } else { "fri" }),
             "session": {},
-            "input": serde_json::from_str::<Value>(self.arguments).unwrap(),
         });
         let map = context.as_object_mut().unwrap();
+        if let Wanted::Tool(_) = self.wanted {
+            let input = serde_json::from_str::<Value>(self.arguments).unwrap();
+            map.insert("input".into(), input);
+        }
         if let Some(source) = self.source {
             map.insert("source".into(), source.to_string().into());
         }
         if let Some(client) = self.client {
             map.insert("client".into(), json!({"type": "Client", "id": client}));
         }
-        let action = uid("Action", &id);
         // With the schema, Cedar itself holds the context to the generated types.
         let context = Context::from_json_value(context, Some((schema, &action))).unwrap();
         let principal = uid("User", caller.user().as_str());
-        Request::new(principal, action, uid("Tool", &id), context, Some(schema)).unwrap()
+        Request::new(principal, action, resource, context, Some(schema)).unwrap()
     }
 }
 
@@ -240,9 +311,9 @@ fn agree(policies: &Policies, org: &Org, scopes: &[Scopes], asked: &[Asked]) {
     let (enforced, shadow) = (set(scopes, false), set(scopes, true));
     for asked in asked {
         let caller = &callers()[asked.0];
-        let question = Question::new(*asked);
+        let question = Question::new(org, *asked);
         let entities = entities(caller, org);
-        let request = question.request(caller, org, &schema);
+        let request = question.request(caller, &schema);
         let (decision, reasons, errors) = whole(&enforced, &request, &entities);
         // Each shadow policy by itself: a set names only those of the winning effect.
         let mut refusing = BTreeSet::new();
@@ -256,14 +327,12 @@ fn agree(policies: &Policies, org: &Org, scopes: &[Scopes], asked: &[Asked]) {
             );
             matching.extend(reasons.into_iter().chain(errors));
         }
-        let tool = &org.tools[question.tool];
         let context = RequestContext {
             at: Timestamp::from_millis(question.millis),
             source: question.source,
             client: question.client,
         };
-        let ours = call(tool.clone(), question.vmcp, question.arguments);
-        let visible = policies.visible(caller, &VmcpId::new(question.vmcp).unwrap(), tool);
+        let (ours, visible) = question.ours(policies, caller);
         let sorted = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
         match policies.authorize(caller, ours, &context) {
             Ok(permitted) => {
@@ -301,7 +370,7 @@ proptest! {
             1..24,
         ),
         asked in prop::collection::vec(
-            (0..4_usize, 0..3_usize, 0..ARGUMENTS.len(), 0..2_usize, 0..4_usize, 0..4_usize, 0..3_usize),
+            (0..4_usize, 0..TARGETS, 0..ARGUMENTS.len(), 0..2_usize, 0..4_usize, 0..4_usize, 0..3_usize),
             24,
         ),
     ) {
@@ -319,12 +388,12 @@ proptest! {
 /// Every scope and every condition alone, so that none goes untested by chance.
 #[test]
 fn every_scope_and_condition_agrees_by_itself() {
-    let everything: Vec<Asked> = (0..4 * 3 * ARGUMENTS.len())
-        .map(|n| {
-            let (who, tool, arguments) = (n % 4, n / 4 % 3, n / 12);
-            (who, tool, arguments, n % 2, n % 4, (n / 3) % 4, (n / 5) % 3)
-        })
-        .collect();
+    let asked = |n: usize, wanted: usize, arguments: usize| {
+        (n % 4, wanted, arguments, n % 2, n % 4, (n / 3) % 4, (n / 5) % 3)
+    };
+    let of_tools = (0..4 * 3 * ARGUMENTS.len()).map(|n| asked(n, n / 4 % 3, n / 12));
+    let of_others = (0..12 * (TARGETS - 3)).map(|n| asked(n, 3 + n / 12, 0));
+    let everything: Vec<Asked> = of_tools.chain(of_others).collect();
     let scopes = (0..WHO.len()).map(|n| (n, 1, 0, 0));
     let scopes = scopes.chain((0..WHAT.len()).map(|n| (0, n, 0, 0)));
     let scopes = scopes.chain((0..ON.len()).map(|n| (0, 0, n, 0)));

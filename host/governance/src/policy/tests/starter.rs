@@ -2,18 +2,14 @@
 
 use std::{collections::BTreeSet, fs};
 
-use super::{
-    fixture::Org,
-    sandboxes::{folder, tools},
-};
+use super::sandboxes::{connectors, folder};
 use crate::policy::{AdminAction, schema};
 
 #[test]
 fn every_starter_policy_is_valid_and_documented() {
     let starter = folder().join("starter");
     let readme = fs::read_to_string(starter.join("README.md")).unwrap();
-    let world = Org { tools: tools(&starter.join("tools.json")), ..Org::default() };
-    let world = world.with_vmcps(&["main"]);
+    let world = connectors(&starter.join("tools.json")).with_vmcps(&["main"]);
     let (mut files, mut ids, mut all) = (0, BTreeSet::new(), world.clone());
     for entry in fs::read_dir(&starter).unwrap() {
         let path = entry.unwrap().path();
@@ -44,7 +40,17 @@ fn the_base_schema_and_the_table_of_admin_actions_agree() {
     let admin: BTreeSet<&str> = AdminAction::ALL.iter().map(|action| action.name()).collect();
     let in_schema = known.iter().copied().filter(|id| id.starts_with("admin:")).collect();
     assert_eq!(admin, in_schema);
-    for id in ["call_tool", "read_only", "destructive", "open_world", "connect", "list", "admin"] {
+    for id in [
+        "call_tool",
+        "read_only",
+        "destructive",
+        "open_world",
+        "get_prompt",
+        "read_resource",
+        "connect",
+        "list",
+        "admin",
+    ] {
         assert!(known.contains(id), "{id}");
     }
 }
