@@ -1,6 +1,8 @@
 //! The one integration binary: the gateway as a whole, and the shape of the tree.
 
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod cli;
@@ -19,13 +21,21 @@ mod guests;
 #[cfg(test)]
 mod leaks;
 #[cfg(test)]
+mod listening;
+#[cfg(test)]
 mod operating;
+#[cfg(test)]
+mod own_stream;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod resuming;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

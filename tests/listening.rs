@@ -1,0 +1,232 @@
+//! `subscriptions/listen`: what a modern client is told, for as long as it listens.
+//!
+//! Owns the stream as a client sees it: the acknowledgement, the mark on every message, that
+//! nothing comes which was not asked for, and how it ends.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Client, Era, EventStream, Mock, MockTool, Response, Setup, TestGateway, eventually,
+    modern_params,
+};
+
+const MARK: &str = "io.modelcontextprotocol/subscriptionId";
+const ERAS: [Era; 2] = [Era::Modern, Era::Legacy];
+
+async fn server(era: Era) -> Mock {
+    let mock = Mock::start(era, vec![MockTool::echo("echo")]).await;
+    mock.set_resources(&["doc://a", "doc://b"]);
+    mock
+}
+
+fn body(id: &Value, filter: Value) -> (Value, String) {
+    let params = modern_params(json!({ "notifications": filter }));
+    let body = json!({
+        "jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": params,
+    });
+    (params, body.to_string())
+}
+
+async fn listen(client: &Client, id: &Value, filter: Value) -> EventStream {
+    let (params, body) = body(id, filter);
+    let headers = Client::modern_headers("subscriptions/listen", &params);
+    client.stream(Method::POST, &headers, body).await
+}
+
+async fn refused(client: &Client, filter: Value, more: &[(&str, &str)]) -> Response {
+    let (params, body) = body(&json!(1), filter);
+    let mut headers = Client::modern_headers("subscriptions/listen", &params);
+    headers.extend(more);
+    client.send(Method::POST, &headers, body).await
+}
+
+/// The next message, which must be this notification on the stream of this request.
+async fn told(stream: &mut EventStream, id: &Value, method: &str) -> Value {
+    let message = stream.next().await.unwrap_or_else(|| panic!("no {method}"));
+    assert_eq!(message["method"], method, "{message}");
+    assert_eq!(&message["params"]["_meta"][MARK], id, "{message}");
+    message["params"].clone()
+}
+
+/// What was agreed to.
+async fn acknowledged(stream: &mut EventStream, id: &Value) -> Value {
+    assert_eq!(stream.status, 200);
+    let params = told(stream, id, "notifications/subscriptions/acknowledged").await;
+    params["notifications"].clone()
+}
+
+/// The result that ends the stream.
+async fn ended(stream: &mut EventStream, id: &Value) {
+    let message = stream.next().await.expect("a result at the end");
+    let expected = json!({ "resultType": "complete", "_meta": { MARK: id } });
+    assert_eq!((&message["id"], &message["result"]), (id, &expected), "{message}");
+    assert_eq!(stream.next().await, None);
+}
+
+/// Says something upstream until somebody there hears it.
+async fn say(mock: &Mock, method: &str, params: Value) {
+    eventually("somebody to listen upstream", || async {
+        (mock.tell(method, params.clone()) > 0).then_some(())
+    })
+    .await;
+}
+
+fn everything() -> Value {
+    json!({
+        "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true,
+        "resourceSubscriptions": ["doc://a", "doc://nowhere/else"],
+    })
+}
+
+async fn start(mock: &Mock) -> TestGateway {
+    Setup::simple(mock).start().await
+}
+
+#[tokio::test]
+async fn a_client_hears_what_it_asked_for_and_nothing_else() {
+    for era in ERAS {
+        let mock = server(era).await;
+        let gateway = start(&mock).await;
+        let client = gateway.client("alice", "main");
+        let (all, few) = (json!("all \"of\" it"), json!(7));
+        let mut everything = listen(&client, &all, everything()).await;
+        let agreed = acknowledged(&mut everything, &all).await;
+        let expected = json!({
+            "toolsListChanged": true, "resourcesListChanged": true,
+            "resourceSubscriptions": ["doc://a"],
+        });
+        let located = agreed["resourceSubscriptions"] == json!(["doc://a", "doc://nowhere/else"]);
+        assert!(agreed == expected || located, "{era:?}: {agreed}");
+        let mut little = listen(&client, &few, json!({ "toolsListChanged": true })).await;
+        assert_eq!(acknowledged(&mut little, &few).await, json!({ "toolsListChanged": true }));
+
+        eventually("the resource to be followed upstream", || async {
+            let subscribed = |text: String| text.contains("doc://a");
+            let all = mock.received();
+            let found = all.iter().any(|one| match one.method() {
+                "resources/subscribe" => subscribed(one.message["params"]["uri"].to_string()),
+                "subscriptions/listen" => subscribed(one.message["params"].to_string()),
+                _ => false,
+            });
+            found.then_some(())
+        })
+        .await;
+        say(&mock, "notifications/resources/updated", json!({ "uri": "doc://b" })).await;
+        say(&mock, "notifications/resources/updated", json!({ "uri": "doc://a", "x": 1 })).await;
+        let update = told(&mut everything, &all, "notifications/resources/updated").await;
+        assert_eq!((&update["uri"], &update["x"]), (&json!("doc://a"), &json!(1)), "{era:?}");
+
+        mock.set_tools(vec![MockTool::echo("echo"), MockTool::echo("more")]);
+        say(&mock, "notifications/tools/list_changed", json!({})).await;
+        told(&mut everything, &all, "notifications/tools/list_changed").await;
+        told(&mut little, &few, "notifications/tools/list_changed").await;
+        assert_eq!(client.tool_names().await, ["echo", "more"], "{era:?}");
+
+        let rows = gateway.audit().await;
+        let opened = rows.iter().filter(|row| row["method"] == "subscriptions/listen");
+        assert_eq!(opened.count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn the_mark_is_the_id_as_it_was_written() {
+    let mock = server(Era::Modern).await;
+    let gateway = start(&mock).await;
+    let client = gateway.client("alice", "main");
+    let ids = ["\"a\\u0041\"", "12345678901234567890123", "-1", "\"\""];
+    let streams = ids.map(|id| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let (params, body) = body(&json!("here"), json!({ "toolsListChanged": true }));
+            let headers = Client::modern_headers("subscriptions/listen", &params);
+            client.send(Method::POST, &headers, body.replacen("\"here\"", id, 1)).await
+        })
+    });
+    eventually("all streams to be open", || async {
+        let rows = gateway.audit().await;
+        let open = rows.iter().filter(|row| row["method"] == "subscriptions/listen").count();
+        (open == ids.len()).then_some(())
+    })
+    .await;
+    gateway.remove("keys/alice.toml");
+    for (id, stream) in ids.into_iter().zip(streams) {
+        let body = stream.await.unwrap().body;
+        let text = String::from_utf8_lossy(&body);
+        // As text: a parser would not tell one spelling from another.
+        assert_eq!(text.matches(&format!("\"{MARK}\":{id}")).count(), 2, "{id}: {text}");
+        assert!(text.contains(&format!("\"id\":{id}")), "{id}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_right_to_it() {
+    let mock = server(Era::Modern).await;
+    let gateway = start(&mock).await;
+    let client = gateway.client("alice", "main");
+    let id = json!(1);
+    let mut stream = listen(&client, &id, everything()).await;
+    acknowledged(&mut stream, &id).await;
+    gateway.remove("keys/alice.toml");
+    ended(&mut stream, &id).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_gateway() {
+    let mock = server(Era::Modern).await;
+    let gateway = start(&mock).await;
+    let client = gateway.client("alice", "main");
+    let id = json!("last");
+    let mut stream = listen(&client, &id, everything()).await;
+    acknowledged(&mut stream, &id).await;
+    gateway.terminate();
+    ended(&mut stream, &id).await;
+    assert!(gateway.ended().await.0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_listened_to_is_refused() {
+    let mock = server(Era::Modern).await;
+    let gateway = start(&mock).await;
+    let client = gateway.client("alice", "main");
+    let json_only = refused(&client, everything(), &[("accept", "application/json")]).await;
+    assert_eq!(json_only.status, 406);
+    let many: Vec<String> = (0..=1_000).map(|number| format!("doc://{number}")).collect();
+    for bad in [
+        json!([]),
+        json!({ "toolsListChanged": 1 }),
+        json!({ "resourceSubscriptions": {} }),
+        json!({ "resourceSubscriptions": many }),
+    ] {
+        let answer = refused(&client, bad.clone(), &[]).await;
+        assert_eq!(answer.rpc().code(), -32602, "{bad}");
+    }
+    let tasks = refused(&client, json!({ "taskIds": ["t"] }), &[]).await;
+    assert_eq!((tasks.status.as_u16(), tasks.rpc().code()), (400, -32021));
+}
+
+#[tokio::test]
+async fn one_person_has_thirty_two_streams_and_no_more() {
+    let mock = server(Era::Modern).await;
+    let gateway = start(&mock).await;
+    let client = gateway.client("alice", "main");
+    let id = json!(1);
+    let mut streams = Vec::new();
+    for _ in 0..32 {
+        let mut stream = listen(&client, &id, json!({ "toolsListChanged": true })).await;
+        acknowledged(&mut stream, &id).await;
+        streams.push(stream);
+    }
+    let over = refused(&client, json!({ "toolsListChanged": true }), &[]).await;
+    assert_eq!(over.status, 429);
+    drop(streams.pop());
+    eventually("the place to be free again", || async {
+        let mut stream = listen(&client, &id, json!({})).await;
+        if stream.status != 200 {
+            return None;
+        }
+        acknowledged(&mut stream, &id).await;
+        Some(())
+    })
+    .await;
+}
