@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,6 +36,9 @@ const LISTING: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pause between the first word of a change and asking: what is said about one change arrives
+/// in several ways, and changes come in bursts.
+const SETTLE: Duration = Duration::from_millis(50);
 /// How often a quiet connector is asked.
 const NOW_AND_THEN: Duration = Duration::from_secs(300);
 
@@ -43,17 +46,28 @@ const NOW_AND_THEN: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 struct Announced {
     lists: Mutex<HashSet<List>>,
-    more: Notify,
+    added: Notify,
 }
 
 impl Announced {
     fn add(&self, lists: impl IntoIterator<Item = List>) {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner).extend(lists);
-        self.more.notify_one();
+        self.lists().extend(lists);
+        self.added.notify_one();
     }
 
     fn take(&self) -> HashSet<List> {
-        std::mem::take(&mut self.lists.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.lists())
+    }
+
+    /// Waits until there is something to take.
+    async fn more(&self) {
+        while self.lists().is_empty() {
+            self.added.notified().await;
+        }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, HashSet<List>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,9 +142,9 @@ async fn listing(
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = announced.more.notified() => {}
-            changed = changes.changed() => if changed.is_err() {
-                tokio::time::sleep(wait).await;
+            () = announced.more() => tokio::time::sleep(SETTLE).await,
+            changed = changes.changed() => {
+                tokio::time::sleep(if changed.is_ok() { SETTLE } else { wait }).await;
             }
         }
     }
@@ -192,3 +206,6 @@ async fn keep(
     let is_new = records.keep_offer(&org, connector.id(), &record).await?;
     Ok(is_new.then_some(offer))
 }
+
+#[cfg(test)]
+mod tests;

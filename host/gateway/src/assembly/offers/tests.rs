@@ -17,12 +17,12 @@ fn a_tool_that_vanished_is_remembered_until_it_is_back() {
             .collect();
         json(&format!(r#"{{"tools":[{}]}}"#, tools.join(",")))
     };
-    let gone = |earlier: &[&Json], now| gone(&crm(), earlier.iter().copied(), now);
-    let first = gone(&[&of(&["a", "b"])], &of(&["b"]));
+    let gone = |earlier: &[&Json], now: Json| gone(&crm(), earlier.iter().copied(), &now);
+    let first = gone(&[&of(&["a", "b"])], of(&["b"]));
     assert_eq!(first, of(&["a"]));
-    let second = gone(&[&of(&["b"]), &first], &of(&["c"]));
+    let second = gone(&[&of(&["b"]), &first], of(&["c"]));
     assert_eq!(second, of(&["b", "a"]));
-    let third = gone(&[&of(&["c"]), &second], &of(&["a", "c"]));
+    let third = gone(&[&of(&["c"]), &second], of(&["a", "c"]));
     assert_eq!(third, of(&["b"]));
 }
 
