@@ -14,9 +14,9 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tidegate_model::{Answer, Call, ConnectorId, Features, Secret};
+use tidegate_model::{Answer, Call, ConnectorId, Secret};
 use tidegate_wire::client::{
-    Peer,
+    Peer, PeerInfo,
     stdio::{Command, StdioSettings},
 };
 use tokio::sync::{broadcast, watch};
@@ -99,10 +99,7 @@ impl Hosted {
     async fn read(&self, proof: &Maintenance) -> Result<Listed, ConnectorError> {
         let peer = Peer::Stdio(self.process.running().await?);
         let source = Source { peer: &peer, connector: &self.id, headers: &[] };
-        let features = |peer: &Peer| {
-            let info = peer.info();
-            info.map_or_else(Features::default, |info| features::read(&info, &self.extensions))
-        };
+        let features = |info: &PeerInfo| features::read(info, &self.extensions);
         let list = source.read(features, proof.deadline()).await?;
         let process = Arc::clone(&self.process);
         self.listener.begin(Vec::new(), move |wanted| {
@@ -122,10 +119,7 @@ impl Connector for Hosted {
         &self.credential
     }
 
-    fn list<'a>(
-        &'a self,
-        proof: &'a Maintenance,
-    ) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
+    fn list<'a>(&'a self, proof: &'a Maintenance) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
         self.read(proof).boxed()
     }
 

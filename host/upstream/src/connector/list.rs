@@ -10,7 +10,7 @@ use futures_util::future::OptionFuture;
 use http::{HeaderName, HeaderValue};
 use tidegate_model::{Answer, ConnectorId, Features, Offer, Tool};
 use tidegate_wire::{
-    client::{Member, Outgoing, Peer, PeerError, peer::Fault},
+    client::{Member, Outgoing, Peer, PeerError, PeerInfo, peer::Fault},
     json::Raw,
     mcp::{
         code,
@@ -86,11 +86,14 @@ impl Source<'_> {
     /// done once its tools are known. Nobody waits after `deadline`.
     pub(super) async fn read(
         self,
-        features: impl FnOnce(&Peer) -> Features,
+        features: impl FnOnce(&PeerInfo) -> Features,
         deadline: std::time::Instant,
     ) -> Result<Listed, ConnectorError> {
         let mut listed = Listed::from(self.tools().await?);
-        let features = features(self.peer);
+        // Without a word about itself, what it does not list could not be told from what it
+        // does not have.
+        let info = self.peer.info().ok_or(PeerError::Closed)?;
+        let features = features(&info);
         // Some time is left to whoever waits, so that a list that hangs loses no other.
         let left = Instant::from_std(deadline).saturating_duration_since(Instant::now());
         let until = Instant::now() + left * 3 / 4;

@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue};
-use tidegate_model::{Answer, Call, ConnectorId, Features};
-use tidegate_wire::client::{Peer, egress::Rules, http::HttpSettings, sse::SseSettings};
+use tidegate_model::{Answer, Call, ConnectorId};
+use tidegate_wire::client::{Peer, PeerInfo, egress::Rules, http::HttpSettings, sse::SseSettings};
 use tokio::sync::{broadcast, watch};
 
 use super::{
@@ -114,10 +114,7 @@ impl Remote {
 
     async fn read(&self, proof: &Maintenance) -> Result<Listed, ConnectorError> {
         let headers = self.headers(&self.credential.maintain(proof))?;
-        let features = |peer: &Peer| {
-            peer.info()
-                .map_or_else(Features::default, |info| features::read(&info, &self.extensions))
-        };
+        let features = |info: &PeerInfo| features::read(info, &self.extensions);
         let peer = self.way.peer();
         let outcome = self.source(&peer, &headers).read(features, proof.deadline()).await;
         let list = match &outcome {

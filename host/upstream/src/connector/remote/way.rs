@@ -155,7 +155,7 @@ impl Way {
 fn is_other_server(error: &PeerError) -> bool {
     match error {
         PeerError::Status { status, .. } => matches!(status, 400 | 404 | 405),
-        PeerError::Protocol(Fault::ContentType(_)) => true,
+        PeerError::Protocol(Fault::ContentType(_) | Fault::Stream(_)) => true,
         _ => false,
     }
 }

@@ -112,3 +112,27 @@ async fn dropping_a_connector_ends_its_process() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn each_client_can_have_a_process_of_its_own() {
+    let calls = async |connector: &Arc<dyn Connector>, affinity: Option<u128>| {
+        let affinity = affinity.map(crate::Affinity);
+        let exchange = Exchange { affinity, ..Exchange::default() };
+        let armed = armed(connector, "seen", "{}", Duration::from_secs(20));
+        value(&connector.call(armed, exchange).await.unwrap())["calls"].as_u64().unwrap()
+    };
+    for (per_caller, expected) in [(true, [1, 2, 1, 1, 2, 1]), (false, [1, 2, 3, 4, 5, 6])] {
+        let spec = HostedSpec { per_caller, ..peer(Speaks::Legacy, &[]) };
+        let connector = hosted(spec, &[]).unwrap();
+        let mut seen = Vec::new();
+        for client in [Some(1), Some(1), Some(2), None, None] {
+            seen.push(calls(&connector, client).await);
+        }
+        connector.release(crate::Affinity(1));
+        seen.push(calls(&connector, Some(1)).await);
+        assert_eq!(seen, expected, "{per_caller}");
+        connector.close().await;
+        let error = call(&connector, "echo", "{}").await.unwrap_err();
+        assert!(matches!(error, ConnectorError::Closed));
+    }
+}

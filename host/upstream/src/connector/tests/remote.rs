@@ -6,7 +6,7 @@ use super::{
     stand::{
         Speaks, at,
         mock::{Act, Mock},
-        parts, serve,
+        on_loopback, parts, serve, sse,
     },
     *,
 };
@@ -169,4 +169,54 @@ async fn a_list_that_changes_between_calls_ticks() {
     changes.wait_for(|count| *count == 2).await.unwrap();
     connector.close().await;
     mock.until(|mock| mock.gone() >= 1).await;
+}
+
+fn over(server: &sse::Server, transport: Transport) -> Arc<dyn Connector> {
+    let spec = RemoteSpec { transport, ..on_loopback(server.url.clone()) };
+    remote("crm", spec, &[]).unwrap()
+}
+
+#[tokio::test]
+async fn the_transport_is_found_out_once_and_again_when_it_fails() {
+    let server = sse::Server::start().await;
+    let connector = over(&server, Transport::Auto);
+    connector.list(&proof()).await.unwrap();
+    let looked = server.refused();
+    assert!(looked > 0, "Streamable HTTP comes first");
+    let calls = (0..8).map(|_| {
+        let connector = Arc::clone(&connector);
+        tokio::spawn(async move { drop(call(&connector, "echo", "{}").await.unwrap()) })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
+    assert_eq!(server.refused(), looked, "it is known by now");
+
+    server.move_on();
+    let mut errors = 0;
+    while let Err(error) = call(&connector, "echo", "{}").await {
+        assert_eq!(error.code(), RefusalCode::ConnectorUnavailable, "{error}");
+        errors += 1;
+        assert!(errors < 4, "it keeps to what does not work: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_was_named_is_the_only_one_tried() {
+    let server = sse::Server::start().await;
+    let connector = over(&server, Transport::Sse);
+    call(&connector, "echo", "{}").await.unwrap();
+    assert_eq!(server.refused(), 0);
+
+    let connector = over(&server, Transport::StreamableHttp);
+    let error = call(&connector, "echo", "{}").await.unwrap_err();
+    assert!(error.nothing_sent());
+    assert_eq!(error.refusal("crm").message, "`crm` answered with HTTP status 405");
+
+    let neither = Mock::start(|_, _| vec![Act::reply(404, &[], "")]).await;
+    let connector = remote("crm", at(&neither), &[]).unwrap();
+    for _ in 0..2 {
+        let error = connector.list(&proof()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the server takes no messages at this URL (HTTP status 404)");
+    }
 }

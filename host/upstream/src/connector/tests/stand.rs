@@ -71,7 +71,7 @@ impl Stand {
         };
         let spec = match (kind, &mock) {
             (Kind::Hosted(era), _) => ConnectorSpec::Hosted(peer(era, &[])),
-            (Kind::Sse, _) => ConnectorSpec::Remote(on_loopback(sse::serve().await)),
+            (Kind::Sse, _) => ConnectorSpec::Remote(on_loopback(sse::Server::start().await.url)),
             (Kind::Remote(_), mock) => ConnectorSpec::Remote(at(mock.as_ref().unwrap())),
         };
         let id = ConnectorId::new("crm").unwrap();

@@ -8,48 +8,79 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use super::*;
+use super::{server::Server as Script, *};
 
-/// Everything that one server has open.
-struct Open {
-    server: Server,
-    streams: HashMap<u32, (Later, UnboundedSender<String>)>,
-    next: u32,
+/// A running server; ends with the test.
+pub(in super::super) struct Server {
+    /// Where its stream is.
+    pub(in super::super) url: String,
+    open: Arc<Mutex<Open>>,
 }
 
-/// Serves it for as long as the test runs; the URL of its stream.
-pub(in super::super) async fn serve() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/sse", listener.local_addr().unwrap());
-    let server = Server::new(Speaks::Legacy);
-    let open = Arc::new(Mutex::new(Open { server, streams: HashMap::new(), next: 1 }));
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(connection(stream, Arc::clone(&open)));
-        }
-    });
-    url
+/// Everything that it has open.
+struct Open {
+    script: Script,
+    streams: HashMap<u32, (Later, UnboundedSender<String>)>,
+    next: u32,
+    moved: bool,
+    refused: usize,
+}
+
+impl Server {
+    pub(in super::super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/sse", listener.local_addr().unwrap());
+        let (script, streams) = (Script::new(Speaks::Legacy), HashMap::new());
+        let open = Open { script, streams, next: 1, moved: false, refused: 0 };
+        let open = Arc::new(Mutex::new(open));
+        let shared = Arc::clone(&open);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(connection(stream, Arc::clone(&shared)));
+            }
+        });
+        Self { url, open }
+    }
+
+    /// From now on it speaks Streamable HTTP at the same URL.
+    pub(in super::super) fn move_on(&self) {
+        let mut open = self.open.lock().unwrap();
+        open.moved = true;
+        open.streams.clear();
+    }
+
+    /// Messages to the URL of the stream that were refused.
+    pub(in super::super) fn refused(&self) -> usize {
+        self.open.lock().unwrap().refused
+    }
 }
 
 async fn connection(stream: TcpStream, open: Arc<Mutex<Open>>) {
     let mut stream = BufReader::new(stream);
     while let Some((line, body)) = request(&mut stream).await {
-        let reply = if line.starts_with("GET /sse ") {
+        let moved = open.lock().unwrap().moved;
+        let reply = if line.starts_with("GET /sse ") && !moved {
             let (says, said) = unbounded_channel();
             let at = open.lock().unwrap().open(says);
             return tell(stream.into_inner(), at, said).await;
         } else if let Some(at) = line.strip_prefix("POST /post/") {
             let at = at.split(' ').next().unwrap().parse().unwrap();
-            if open.lock().unwrap().take(at, &body) { "202 Accepted" } else { "404 Not Found" }
+            let taken = open.lock().unwrap().take(at, &body);
+            head(if taken { "202 Accepted" } else { "404 Not Found" })
+        } else if line.starts_with("POST /sse ") && moved {
+            open.lock().unwrap().answer(&body)
         } else {
-            // The stream's URL takes no messages.
-            "405 Method Not Allowed"
+            open.lock().unwrap().refused += 1;
+            head("405 Method Not Allowed")
         };
-        let reply = format!("HTTP/1.1 {reply}\r\ncontent-length: 0\r\n\r\n");
         if stream.write_all(reply.as_bytes()).await.is_err() {
             return;
         }
     }
+}
+
+fn head(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")
 }
 
 /// One stream, from its endpoint to its end.
@@ -75,11 +106,26 @@ impl Open {
         at
     }
 
+    /// The answer of Streamable HTTP.
+    fn answer(&mut self, body: &str) -> String {
+        let message: Value = serde_json::from_str(body).unwrap();
+        match self.script.take(&message).as_slice() {
+            [Step::Say(answer)] => {
+                let answer = answer.to_string();
+                format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}",
+                    answer.len()
+                )
+            }
+            _ => head("202 Accepted"),
+        }
+    }
+
     /// Whether there is such a stream.
     fn take(&mut self, at: u32, body: &str) -> bool {
         let Some((later, says)) = self.streams.get_mut(&at) else { return false };
         let message: Value = serde_json::from_str(body).unwrap();
-        let steps = self.server.take(&message);
+        let steps = self.script.take(&message);
         for step in later.now(&message, steps) {
             match step {
                 // That nobody reads any more shows when the next message is posted.
