@@ -128,7 +128,7 @@ impl Channel {
         match timeout(ASIDE, self.ask(&outgoing, self.revision())).await {
             Ok(Ok(Answer::Result(_))) => true,
             _ => {
-                tracing::warn!(connector = self.start.name, method, uri, "refused or not answered");
+                tracing::warn!(connector = self.start.name, method, "refused or not answered");
                 false
             }
         }
