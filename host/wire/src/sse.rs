@@ -41,6 +41,8 @@ pub struct Decoder {
     has_data: bool,
     name: Option<String>,
     id: Option<String>,
+    /// The id as of the last event that was complete.
+    last_id: Option<String>,
     retry: Option<u64>,
     at_start: bool,
     after_cr: bool,
@@ -56,6 +58,7 @@ impl Decoder {
             has_data: false,
             name: None,
             id: None,
+            last_id: None,
             retry: None,
             at_start: true,
             after_cr: false,
@@ -88,9 +91,10 @@ impl Decoder {
         Ok(())
     }
 
-    /// The last `id` seen, for `Last-Event-ID`.
+    /// The id to send as `Last-Event-ID`: the last one seen up to the end of the last event,
+    /// also of one without data. An event that was cut off does not count.
     pub fn last_id(&self) -> Option<&str> {
-        self.id.as_deref()
+        self.last_id.as_deref()
     }
 
     /// The last `retry` seen, in milliseconds.
@@ -155,6 +159,9 @@ impl Decoder {
 
     fn dispatch(&mut self) -> Option<Event> {
         let name = self.name.take().filter(|name| !name.is_empty());
+        if self.last_id != self.id {
+            self.last_id.clone_from(&self.id);
+        }
         if !std::mem::take(&mut self.has_data) {
             return None;
         }

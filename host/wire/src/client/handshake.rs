@@ -1,5 +1,7 @@
 //! Finding out what a server speaks: what both transports say and read to that end.
 
+use std::borrow::Cow;
+
 use tidegate_model::{Answer, Json};
 
 use super::{
@@ -122,9 +124,7 @@ pub(super) fn read_refusal(error: &Json) -> Probe {
         known if code::is_modern(known) => return Probe::Modern(info(MODERN, None, None, None)),
         _ => return Probe::Legacy,
     }
-    let supported = error.data.and_then(|data| data.get("supported"));
-    let versions: Vec<_> =
-        supported.iter().flat_map(|list| list.elements()).filter_map(Raw::string).collect();
+    let versions = listed(&error);
     let speaks_legacy = versions
         .iter()
         .filter_map(|name| Revision::parse(name))
@@ -136,6 +136,16 @@ pub(super) fn read_refusal(error: &Json) -> Probe {
     } else {
         Probe::Foreign(names(versions.iter().map(AsRef::as_ref)))
     }
+}
+
+/// The revisions that a refusal of ours lists, for a message.
+pub(super) fn supported(error: &ErrorObject<'_>) -> Vec<String> {
+    names(listed(error).iter().map(AsRef::as_ref))
+}
+
+fn listed<'a>(error: &ErrorObject<'a>) -> Vec<Cow<'a, str>> {
+    let supported = error.data.and_then(|data| data.get("supported"));
+    supported.iter().flat_map(|list| list.elements()).filter_map(Raw::string).collect()
 }
 
 /// Reads the answer to `initialize`.

@@ -1,36 +1,51 @@
 //! An MCP server over Streamable HTTP, of either era.
 //!
 //! The era is found out once and kept: `server/discover` first, `initialize` when that is
-//! not understood. A legacy session that the server has forgotten is set up anew, once per
-//! request. Requests get ids of their own. Dropping a request cancels it: by closing the
-//! stream (modern) or by `notifications/cancelled` (legacy). One session serves everybody,
-//! so the headers that set it up must not differ from those of the requests.
+//! not understood. At a legacy server each client has a session of its own, which declares
+//! what that client can do, and the gateway has one for itself. A session that the server
+//! has forgotten is set up anew, once per request. Requests get ids of their own. Dropping a
+//! request cancels it: by closing the stream (modern) or by `notifications/cancelled`
+//! (legacy).
 
 mod answer;
+mod ear;
+mod feed;
+mod link;
+mod listen;
+mod pool;
+mod questions;
 mod session;
+mod set_up;
+mod subscription;
 
 use std::{
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
+use futures_util::{StreamExt, stream};
+use http::{HeaderName, HeaderValue, Method};
 use tidegate_model::Answer;
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 use super::{
-    Affinity, Outgoing, PeerError, PeerInfo,
+    Affinity, Member, Outgoing, PeerError, PeerInfo, Profile,
     egress::{Destination, Reply},
     handshake,
 };
-use crate::mcp::{header as mcp, revision::Era};
+use crate::{
+    json::Raw,
+    mcp::{code, header as mcp, level::Level, method, peek::ErrorObject, revision::Era},
+};
 
-use answer::Ending;
-use session::Session;
+use answer::{Ending, Sent};
+use link::{ASIDE, Link};
+use pool::{Key, OWN, Pool};
+use session::{Session, Visit};
 
 /// How a server is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +60,11 @@ pub struct HttpSettings {
     pub setup_timeout: Duration,
     /// The largest answer, and the largest event of a stream, in bytes.
     pub answer_limit: usize,
+    /// The most sessions of clients at a legacy server; beyond it the least recently used
+    /// ends.
+    pub sessions: usize,
+    /// How long a session of a client is kept unused.
+    pub session_idle: Duration,
 }
 
 impl Default for HttpSettings {
@@ -55,6 +75,8 @@ impl Default for HttpSettings {
             probe_timeout: Duration::from_secs(5),
             setup_timeout: Duration::from_secs(20),
             answer_limit: 16 << 20,
+            sessions: 10_000,
+            session_idle: Duration::from_secs(600),
         }
     }
 }
@@ -62,87 +84,104 @@ impl Default for HttpSettings {
 /// A server at one endpoint.
 #[derive(Debug)]
 pub struct HttpPeer {
-    destination: Destination,
-    settings: HttpSettings,
-    next_id: AtomicU64,
-    session: RwLock<Option<Arc<Session>>>,
-    setting_up: Mutex<()>,
-    changes: watch::Sender<u64>,
+    link: Arc<Link>,
+    pool: Arc<Pool>,
+    known: RwLock<Option<Known>>,
+    finding_out: Mutex<()>,
+    info: RwLock<Option<Arc<PeerInfo>>>,
+}
+
+/// What the server is.
+#[derive(Debug, Clone)]
+enum Known {
+    /// Without sessions: one stands for all.
+    Modern(Arc<Session>),
+    Legacy,
 }
 
 type Headers = [(HeaderName, HeaderValue)];
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const ACCEPT: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-
-/// Time for a message that nobody waits for.
-const ASIDE: Duration = Duration::from_secs(5);
 
 impl HttpPeer {
     /// A server that nothing was sent to yet.
     pub fn new(destination: Destination, settings: HttpSettings) -> Self {
+        let pool = Pool::new(settings.sessions, settings.session_idle);
         Self {
-            destination,
-            settings,
-            next_id: AtomicU64::new(1),
-            session: RwLock::new(None),
-            setting_up: Mutex::new(()),
-            changes: watch::Sender::new(0),
+            link: Arc::new(Link::new(destination, settings)),
+            pool: Arc::new(pool),
+            known: RwLock::default(),
+            finding_out: Mutex::new(()),
+            info: RwLock::default(),
         }
     }
 
     /// Where it is.
     pub fn destination(&self) -> &Destination {
-        &self.destination
+        &self.link.destination
     }
 
     /// Asks and waits for the answer; sets the session up first where there is none.
     pub async fn request(&self, outgoing: &Outgoing<'_>) -> Result<Answer, PeerError> {
-        let session = self.session(outgoing.headers).await?;
+        let key = Key::of(outgoing.exchange);
+        let session = self.session(key, outgoing.headers).await?;
         match self.ask(&session, outgoing).await? {
             Ending::Answer(answer) => Ok(answer),
             // The server never looked at the request, so it may be sent again.
-            Ending::SessionGone(_) => {
-                self.forget(&session);
-                let session = self.session(outgoing.headers).await?;
+            Ending::Again(_) => {
+                self.forget(&session, key);
+                let session = self.session(key, outgoing.headers).await?;
                 match self.ask(&session, outgoing).await? {
                     Ending::Answer(answer) => Ok(answer),
-                    Ending::SessionGone(status) => Err(PeerError::Status { status, error: None }),
+                    Ending::Again(error) => {
+                        self.forget(&session, key);
+                        Err(error)
+                    }
                 }
             }
         }
     }
 
-    /// What the server said about itself, once a session was set up.
+    /// What the server said about itself, once a session was set up: the gateway's own,
+    /// else any.
     pub fn info(&self) -> Option<Arc<PeerInfo>> {
-        self.current().map(|session| Arc::clone(&session.info))
+        self.info.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts list changes and new sessions.
+    /// Counts the times that lists may have changed; see [`super::Peer::changes`].
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.link.changes()
     }
 
     /// Ends the sessions of `affinity` in the background; see [`super::Peer::release`].
-    pub fn release(&self, _affinity: Affinity) {}
+    /// Calls that are under way in them go on to their end.
+    pub fn release(&self, affinity: Affinity) {
+        self.pool.release(affinity);
+    }
 
-    /// See [`super::Peer::roots_changed`].
-    pub fn roots_changed(&self, _affinity: Affinity) {}
-
-    /// Ends the session at the server, if there is one.
-    pub async fn close(&self, headers: &Headers) {
-        let Some(session) = self.current() else { return };
-        self.forget(&session);
-        if session.id.is_none() {
-            return;
+    /// Tells the sessions of `affinity` that declared it; see
+    /// [`super::Peer::roots_changed`].
+    pub fn roots_changed(&self, affinity: Affinity) {
+        for (profile, session) in self.pool.of(affinity) {
+            if profile.has(Profile::ROOTS.with(Profile::ROOTS_CHANGED)) {
+                let message = handshake::roots_changed();
+                self.link.aside(&session, message, None, "the news of changed roots");
+            }
         }
-        let headers = self.headers(&session, headers);
-        let nothing = Bytes::new();
-        let sent = self.destination.send(&Method::DELETE, &headers, &nothing);
-        if let Ok(Err(error)) = tokio::time::timeout(ASIDE, sent).await {
-            tracing::debug!(%error, "the session could not be ended at the server");
+    }
+
+    /// Ends all sessions at the server, the gateway's own with these headers, and waits a
+    /// few seconds at most for it.
+    pub async fn close(&self, headers: &Headers) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let sessions = stream::iter(self.pool.take_all());
+        let ended = sessions.for_each_concurrent(16, |session| async move {
+            let own = if session.personal { session.credential() } else { headers.into() };
+            session.end(&own).await;
+        });
+        if timeout(ASIDE, ended).await.is_err() {
+            tracing::debug!("not all sessions could be ended at the server in time");
         }
     }
 
@@ -151,14 +190,56 @@ impl HttpPeer {
         session: &Arc<Session>,
         outgoing: &Outgoing<'_>,
     ) -> Result<Ending, PeerError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let body = Bytes::from(outgoing.write(id, session.info.revision));
-        let mut headers = self.headers(session, outgoing.headers);
-        if session.info.revision.has_mirrored_headers() {
-            headers.push((mcp::METHOD, mcp::encode(outgoing.method)));
-            if let Some(name) = outgoing.name {
-                headers.push((mcp::NAME, mcp::encode(name)));
+        let id = self.link.next_id();
+        let visit = session.enter(id, outgoing.exchange, outgoing.headers);
+        if let Some(exchange) = outgoing.exchange {
+            if let Some(level) = session.level_to_set(exchange.level) {
+                self.set_level(session, outgoing.headers, level).await;
             }
+            ear::open_for(&self.link, session, exchange).await;
+        }
+        let ending = self.send(session, &visit, id, outgoing).await;
+        // It may speak another era by now. (A legacy server says so itself.)
+        let odd = matches!(ending, Err(PeerError::Status { .. } | PeerError::Protocol(_)));
+        if odd && !session.is_legacy() {
+            self.forget(session, OWN);
+        }
+        ending
+    }
+
+    /// Sends one request and reads its answer. When dropped before, a legacy server is told.
+    async fn send(
+        &self,
+        session: &Arc<Session>,
+        visit: &Visit,
+        id: u64,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Ending, PeerError> {
+        let cancel = Cancel { link: &self.link, session, id, armed: true };
+        let reply = self.post(session, id, outgoing).await;
+        let sent = Sent { session, id, exchange: outgoing.exchange, call: visit.call.as_ref() };
+        let ending = match reply {
+            Ok(reply) => self.read(sent, reply).await,
+            Err(error) => Err(error),
+        };
+        // An end of any kind came from the server or the connection: nothing to cancel.
+        cancel.disarm();
+        if session.is_legacy() { ending } else { modern(ending) }
+    }
+
+    async fn post(
+        &self,
+        session: &Session,
+        id: u64,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Reply, PeerError> {
+        let revision = session.info.revision;
+        let body = Bytes::from(outgoing.write(id, revision));
+        let mut headers = self.link.headers(session, outgoing.headers);
+        if revision.has_mirrored_headers() {
+            headers.push((mcp::METHOD, mcp::encode(outgoing.method)));
+            let mirrored = method::mirrored_member(outgoing.method).and(outgoing.name);
+            headers.extend(mirrored.map(|name| (mcp::NAME, mcp::encode(name))));
         }
         if let Some(trace) = outgoing.trace {
             for (name, value) in
@@ -169,81 +250,59 @@ impl HttpPeer {
                 }
             }
         }
-        let cancel = Cancel { peer: self, session, headers: outgoing.headers, id, armed: true };
-        let reply = self.destination.send(&Method::POST, &headers, &body).await;
-        let ending = match reply {
-            Ok(reply) => self.read(session, id, reply, outgoing).await,
-            Err(error) => Err(error.into()),
+        Ok(self.link.destination.send(&Method::POST, &headers, &body).await?)
+    }
+
+    /// Tells a legacy server which log lines are wanted. That it refuses, or takes its time,
+    /// is no reason not to go on.
+    async fn set_level(&self, session: &Arc<Session>, own: &Headers, level: Level) {
+        let outgoing = Outgoing {
+            method: method::Method::SetLogLevel.name(),
+            params: &[("level", Member::Text(level.name()))],
+            headers: own,
+            ..Outgoing::default()
         };
-        // An end of any kind came from the server or the connection: nothing to cancel.
-        cancel.disarm();
-        // It may speak another era by now. (A legacy server says so itself.)
-        let odd = matches!(ending, Err(PeerError::Status { .. } | PeerError::Protocol(_)));
-        if odd && session.info.revision.era() == Era::Modern {
-            self.forget(session);
+        match timeout(ASIDE, self.plain(session, &outgoing)).await {
+            Ok(Ok(Ending::Answer(Answer::Result(_)))) => {}
+            _ => tracing::debug!(level = level.name(), "the log level was not taken"),
         }
-        ending
     }
 
-    /// Headers of a message within a session.
-    fn headers(&self, session: &Session, own: &Headers) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = self.opening(own);
-        if let Some(id) = &session.id {
-            headers.push((mcp::SESSION_ID, id.clone()));
-        }
-        if session.info.revision.has_version_header() {
-            headers.push((
-                mcp::PROTOCOL_VERSION,
-                HeaderValue::from_static(session.info.revision.name()),
-            ));
-        }
-        headers
-    }
-
-    /// Headers of a message before there is a session.
-    fn opening(&self, own: &Headers) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = Vec::with_capacity(self.settings.headers.len() + own.len() + 8);
-        headers.push((header::CONTENT_TYPE, JSON));
-        headers.push((header::ACCEPT, ACCEPT));
-        headers.extend_from_slice(&self.settings.headers);
-        headers.extend_from_slice(own);
-        headers
-    }
-
-    /// Sends a message that has no answer, and sees it accepted.
-    async fn tell(
+    /// A request of the gateway's own in a session that is there, without preparations.
+    async fn plain(
         &self,
-        session: &Session,
-        own: &Headers,
-        message: Vec<u8>,
-    ) -> Result<(), PeerError> {
-        let headers = self.headers(session, own);
-        let reply = self.destination.send(&Method::POST, &headers, &message.into()).await?;
-        accepted(reply).await
+        session: &Arc<Session>,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Ending, PeerError> {
+        let id = self.link.next_id();
+        let visit = session.enter(id, None, outgoing.headers);
+        self.send(session, &visit, id, outgoing).await
     }
+}
 
-    fn current(&self) -> Option<Arc<Session>> {
-        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Forgets a session, unless it has been replaced already.
-    fn forget(&self, session: &Arc<Session>) {
-        let mut current = self.session.write().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|held| Arc::ptr_eq(held, session)) {
-            *current = None;
+/// What a modern server's refusals mean, whichever way it put them: with its own id or none,
+/// and with any status.
+fn modern(ending: Result<Ending, PeerError>) -> Result<Ending, PeerError> {
+    let error = match &ending {
+        Ok(Ending::Answer(Answer::Error(error))) => error,
+        Err(PeerError::Status { error: Some(error), .. }) => error,
+        _ => return ending,
+    };
+    let Some(peek) = ErrorObject::read(Raw::from(error)) else { return ending };
+    match peek.code {
+        code::HEADER_MISMATCH => Err(PeerError::HeaderMismatch(error.clone())),
+        code::UNSUPPORTED_PROTOCOL_VERSION => {
+            Ok(Ending::Again(PeerError::Revision(handshake::supported(&peek))))
         }
-    }
-
-    fn tick(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        code::MISSING_CLIENT_CAPABILITY => Ok(Ending::Answer(Answer::Error(error.clone()))),
+        _ => ending,
     }
 }
 
 /// Tells a legacy server, when dropped early, that nobody waits any more.
 struct Cancel<'a> {
-    peer: &'a HttpPeer,
+    link: &'a Arc<Link>,
     session: &'a Arc<Session>,
-    headers: &'a Headers,
     id: u64,
     armed: bool,
 }
@@ -256,32 +315,10 @@ impl Cancel<'_> {
 
 impl Drop for Cancel<'_> {
     fn drop(&mut self) {
-        if !self.armed || self.session.info.revision.era() == Era::Modern {
-            return;
+        if self.armed && self.session.is_legacy() {
+            let message = handshake::cancelled(self.id);
+            self.link.aside(self.session, message, None, "a cancellation");
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let headers = self.peer.headers(self.session, self.headers);
-        let destination = self.peer.destination.clone();
-        let message = Bytes::from(handshake::cancelled(self.id));
-        runtime.spawn(tokio::time::timeout(ASIDE, async move {
-            match destination.send(&Method::POST, &headers, &message).await {
-                Ok(reply) => drop(accepted(reply).await),
-                Err(error) => tracing::debug!(%error, "a cancellation could not be sent"),
-            }
-        }));
-    }
-}
-
-/// Reads a reply that should say no more than that the message was taken.
-async fn accepted(reply: Reply) -> Result<(), PeerError> {
-    let status = reply.status;
-    if let Err(error) = reply.body.collect(64 * 1024).await {
-        tracing::debug!(%error, "the body of an acknowledgement could not be read");
-    }
-    if status.is_success() {
-        Ok(())
-    } else {
-        Err(PeerError::Status { status: status.as_u16(), error: None })
     }
 }
 

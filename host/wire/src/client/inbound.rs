@@ -1,5 +1,7 @@
 //! What a server sends, sorted once and cut out of the received buffer without a copy.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use tidegate_model::{Answer, Json};
 
@@ -20,6 +22,9 @@ use crate::{
 
 /// The extension whose results may say that a task goes on (SEP-2663).
 const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// What the extension says of a task.
+const TASK_NEWS: &str = "notifications/tasks";
 
 /// One message from a server.
 #[derive(Debug)]
@@ -46,12 +51,31 @@ pub(super) struct Asked {
 
 /// Checks `bytes` strictly and sorts the message. `limit` is the size of one message.
 pub(super) fn read(bytes: Bytes, limit: usize) -> Result<Inbound, PeerError> {
+    Ok(sort(&check(bytes, limit)?)?)
+}
+
+fn check(bytes: Bytes, limit: usize) -> Result<Json, PeerError> {
     let limits = Limits { bytes: limit, string: limit, ..Limits::RESPONSE };
-    let json = json::checked(bytes, &limits).map_err(|violation| match violation.kind {
+    json::checked(bytes, &limits).map_err(|violation| match violation.kind {
         ViolationKind::TooLarge => PeerError::TooLarge { limit },
         _ => Fault::Malformed(violation.to_string()).into(),
-    })?;
-    Ok(sort(&json)?)
+    })
+}
+
+/// Like [`read`], but where `batches` are allowed (2025-03-26 alone) an array stands for the
+/// messages in it. Never empty.
+pub(super) fn read_all(
+    bytes: Bytes,
+    limit: usize,
+    batches: bool,
+) -> Result<VecDeque<Inbound>, PeerError> {
+    let json = check(bytes, limit)?;
+    let raw = Raw::from(&json);
+    if batches && envelope::is_batch(raw) && raw.elements().next().is_some() {
+        let each = raw.elements().map(|message| sort(&message.within(&json)));
+        return Ok(each.collect::<Result<_, _>>()?);
+    }
+    Ok(VecDeque::from([sort(&json)?]))
 }
 
 /// Sorts a message that has been checked.
@@ -146,6 +170,14 @@ pub(super) fn is_list_change(note: &Notification) -> bool {
         Method::parse(&note.method),
         Some(Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged)
     )
+}
+
+/// Whether the notification is for whoever listens and not for whoever has asked something:
+/// a changed list or resource, or the state of a task.
+pub(super) fn is_announcement(note: &Notification) -> bool {
+    is_list_change(note)
+        || note.method == TASK_NEWS
+        || matches!(Method::parse(&note.method), Some(Method::ResourceUpdated | Method::TaskStatus))
 }
 
 /// Whether a notification on the stream of request `id` is for whoever asked.

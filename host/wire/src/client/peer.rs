@@ -9,7 +9,9 @@ use http::{HeaderName, HeaderValue};
 use tidegate_model::{Answer, Json};
 use tokio::sync::{mpsc, watch};
 
-use super::{Affinity, Outgoing, egress::EgressError, http::HttpPeer, stdio::StdioPeer};
+use super::{
+    Affinity, Outgoing, egress::EgressError, http::HttpPeer, sse::SsePeer, stdio::StdioPeer,
+};
 use crate::{
     json::{Kind, Raw},
     mcp::revision::Revision,
@@ -201,6 +203,8 @@ pub enum Peer {
     Http(Arc<HttpPeer>),
     /// A child process, or anything else with two streams of lines.
     Stdio(Arc<StdioPeer>),
+    /// Over HTTP+SSE (2024-11-05).
+    Sse(Arc<SsePeer>),
 }
 
 impl Peer {
@@ -210,6 +214,7 @@ impl Peer {
         match self {
             Self::Http(peer) => peer.request(outgoing).await,
             Self::Stdio(peer) => peer.request(outgoing).await,
+            Self::Sse(peer) => peer.request(outgoing).await,
         }
     }
 
@@ -228,7 +233,8 @@ impl Peer {
     ) -> Result<Heard, PeerError> {
         match self {
             Self::Http(peer) => peer.listen(wanted, headers, sink).await,
-            Self::Stdio(_) => Ok(Heard::Nothing),
+            Self::Stdio(peer) => peer.listen(wanted, sink).await,
+            Self::Sse(peer) => peer.listen(wanted, headers, sink).await,
         }
     }
 
@@ -237,7 +243,8 @@ impl Peer {
     pub fn release(&self, affinity: Affinity) {
         match self {
             Self::Http(peer) => peer.release(affinity),
-            Self::Stdio(_) => {}
+            Self::Stdio(peer) => peer.release(affinity),
+            Self::Sse(peer) => peer.release(affinity),
         }
     }
 
@@ -246,7 +253,8 @@ impl Peer {
     pub fn roots_changed(&self, affinity: Affinity) {
         match self {
             Self::Http(peer) => peer.roots_changed(affinity),
-            Self::Stdio(_) => {}
+            Self::Stdio(peer) => peer.roots_changed(affinity),
+            Self::Sse(peer) => peer.roots_changed(affinity),
         }
     }
 
@@ -256,6 +264,7 @@ impl Peer {
         match self {
             Self::Http(peer) => peer.info(),
             Self::Stdio(peer) => peer.info(),
+            Self::Sse(peer) => peer.info(),
         }
     }
 
@@ -265,6 +274,7 @@ impl Peer {
         match self {
             Self::Http(peer) => peer.changes(),
             Self::Stdio(peer) => peer.changes(),
+            Self::Sse(peer) => peer.changes(),
         }
     }
 }

@@ -1,269 +1,172 @@
 //! Reading the answer to one request: a JSON body, or a stream with everything that belongs
 //! to the request.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use bytes::Bytes;
-
-use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode, header};
 use tidegate_model::{Answer, Json};
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
 
-use super::{Headers, HttpPeer, session::Session};
+use super::{
+    HttpPeer,
+    feed::Feed,
+    questions::Questions,
+    session::{Session, UnderWay},
+};
 use crate::{
     client::{
-        Heard, Notification, Outgoing, PeerError, Wanted,
+        Exchange, Notification, PeerError,
         egress::{EgressError, Reply, ReplyBody},
-        inbound::{self, Asked, Inbound},
+        inbound::{self, Inbound},
         peer::Fault,
     },
-    json::Raw,
-    mcp::{code, peek::ErrorObject, revision::Era},
-    sse,
+    mcp::{code, method::Method, peek::ErrorObject},
 };
 
 /// How a request ended, short of an error.
 #[derive(Debug)]
 pub(super) enum Ending {
     Answer(Answer),
-    /// The server does not know the session; it has not looked at the request.
-    SessionGone(u16),
+    /// The server did not look at the request: it does not know the session, or not the
+    /// revision. It may be sent again after a new set-up; this is the error otherwise.
+    Again(PeerError),
+}
+
+/// A request that was sent, as far as reading its answer needs to know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) session: &'a Arc<Session>,
+    pub(super) id: u64,
+    /// The client behind it.
+    pub(super) exchange: Option<&'a Exchange>,
+    /// The same, where the server may ask it something.
+    pub(super) call: Option<&'a UnderWay>,
 }
 
 /// The largest body of an error status that is looked at.
 const ERROR_BODY: usize = 64 * 1024;
-/// The most questions of a server during one request.
-const QUESTIONS: usize = 16;
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-enum Kind {
+pub(super) enum Kind {
     Json,
     Stream,
 }
 
 impl HttpPeer {
-    pub(super) async fn read(
-        &self,
-        session: &Arc<Session>,
-        id: u64,
-        reply: Reply,
-        outgoing: &Outgoing<'_>,
-    ) -> Result<Ending, PeerError> {
+    pub(super) async fn read(&self, sent: Sent<'_>, reply: Reply) -> Result<Ending, PeerError> {
         if !reply.status.is_success() {
-            return self.read_refusal(session, id, reply).await;
+            return read_refusal(sent, reply).await;
         }
         let answer = match kind(&reply.headers)? {
-            Kind::Json => {
-                let limit = self.settings.answer_limit;
-                let body = reply.body.collect(limit).await.map_err(too_large)?;
-                match inbound::read(body, limit)? {
-                    Inbound::Answer(Some(found), answer) if found == id => answer,
-                    Inbound::Answer(None, Answer::Error(error)) => {
-                        let status = reply.status.as_u16();
-                        return Err(PeerError::Status { status, error: Some(error) });
-                    }
-                    Inbound::Answer(..) => return Err(Fault::WrongId.into()),
-                    Inbound::Notification(_) | Inbound::Question(..) => {
-                        let what = "a request or notification in place of the answer".to_owned();
-                        return Err(Fault::Malformed(what).into());
-                    }
-                }
-            }
-            Kind::Stream => self.read_stream(session, id, reply.body, outgoing).await?,
+            Kind::Json => self.read_body(sent, reply).await?,
+            Kind::Stream => self.read_stream(sent, reply.body).await?,
         };
-        inbound::judge(&answer, session.info.revision, outgoing.exchange)?;
+        inbound::judge(&answer, sent.session.info.revision, sent.exchange)?;
         Ok(Ending::Answer(answer))
     }
 
-    /// An error status: perhaps with a JSON-RPC error, perhaps about the session.
-    async fn read_refusal(
-        &self,
-        session: &Session,
-        id: u64,
-        reply: Reply,
-    ) -> Result<Ending, PeerError> {
-        let status = reply.status;
-        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            return Err(PeerError::Unauthorized(status.as_u16()));
+    async fn read_body(&self, sent: Sent<'_>, reply: Reply) -> Result<Answer, PeerError> {
+        let status = reply.status.as_u16();
+        let limit = self.link.settings.answer_limit;
+        let body = reply.body.collect(limit).await.map_err(too_large)?;
+        let batches = sent.session.info.revision.has_batching();
+        let mut messages = inbound::read_all(body, limit, batches)?;
+        // In a batch of the one revision that has them, the answer may have company.
+        while messages.len() > 1 {
+            match messages.pop_front() {
+                Some(answer @ Inbound::Answer(..)) => messages = [answer].into(),
+                Some(Inbound::Notification(note)) => self.note(sent, note),
+                _ => {}
+            }
         }
-        let is_json = matches!(kind(&reply.headers), Ok(Kind::Json));
-        let error = match reply.body.collect(ERROR_BODY).await {
-            Ok(body) if is_json => match inbound::read(body, ERROR_BODY) {
-                Ok(Inbound::Answer(Some(found), answer)) if found == id => {
-                    let is_gone = status == StatusCode::NOT_FOUND && session.id.is_some();
-                    let Answer::Error(error) = answer else { return Err(Fault::WrongId.into()) };
-                    if is_gone && !is_about_method(&error) {
-                        return Ok(Ending::SessionGone(status.as_u16()));
-                    }
-                    return Ok(Ending::Answer(Answer::Error(error)));
-                }
-                Ok(Inbound::Answer(None, Answer::Error(error))) => Some(error),
-                _ => None,
-            },
-            _ => None,
-        };
-        // The specification says 404; servers built on older SDK examples say 400.
-        let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST);
-        if session.id.is_some() && gone {
-            return Ok(Ending::SessionGone(status.as_u16()));
+        match messages.pop_front() {
+            Some(Inbound::Answer(Some(found), answer)) if found == sent.id => Ok(answer),
+            Some(Inbound::Answer(None, Answer::Error(error))) => {
+                Err(PeerError::Status { status, error: Some(error) })
+            }
+            Some(Inbound::Answer(..)) => Err(Fault::WrongId.into()),
+            _ => {
+                let what = "a request or notification in place of the answer".to_owned();
+                Err(Fault::Malformed(what).into())
+            }
         }
-        Err(PeerError::Status { status: status.as_u16(), error })
     }
 
-    async fn read_stream(
-        &self,
-        session: &Arc<Session>,
-        id: u64,
-        body: ReplyBody,
-        outgoing: &Outgoing<'_>,
-    ) -> Result<Answer, PeerError> {
-        let mut stream = Events::new(body, self.settings.answer_limit);
-        let mut questions = 0;
-        while let Some(message) = stream.next().await? {
+    async fn read_stream(&self, sent: Sent<'_>, body: ReplyBody) -> Result<Answer, PeerError> {
+        let mut feed = Feed::new(&self.link, sent.session, body);
+        let mut questions = Questions::new(&self.link, sent.session);
+        while let Some(message) = questions.beside(feed.next()).await? {
             match message {
-                Inbound::Answer(Some(found), answer) if found == id => {
-                    stream.finish();
+                Inbound::Answer(Some(found), answer) if found == sent.id => {
+                    feed.finish();
                     return Ok(answer);
                 }
-                Inbound::Answer(..) => return Err(Fault::WrongId.into()),
-                Inbound::Notification(note) => {
-                    if inbound::is_list_change(&note) {
-                        self.tick();
-                    } else if let Some(exchange) = outgoing.exchange
-                        && inbound::belongs(&note, id)
-                    {
-                        exchange.tell(note);
-                    }
+                Inbound::Answer(..) if feed.was_picked_up() => {
+                    tracing::debug!("a stream that was picked up holds the answer of another");
                 }
+                Inbound::Answer(..) => return Err(Fault::WrongId.into()),
+                Inbound::Notification(note) if is_withdrawal(&note) => questions.withdraw(&note),
+                Inbound::Notification(note) => self.note(sent, note),
+                Inbound::Question(asked) if sent.session.is_legacy() => {
+                    questions.take(asked, sent.call.cloned())?;
+                }
+                // Modern streams carry no questions, and nothing can be sent in reply.
                 Inbound::Question(asked) => {
-                    questions += 1;
-                    if questions > QUESTIONS {
-                        return Err(Fault::TooManyRequests.into());
-                    }
-                    self.reply(session, outgoing.headers, &asked).await;
+                    tracing::debug!(asked.method, "a modern server asked a question; ignored");
                 }
             }
         }
         Err(PeerError::Closed)
     }
 
-    /// Follows the messages that a legacy server sends of its own accord, and ticks
-    /// [`HttpPeer::changes`], until the stream ends. Tells whether there is one at all.
-    pub async fn listen(
-        &self,
-        _wanted: watch::Receiver<Wanted>,
-        headers: &Headers,
-        sink: &mpsc::Sender<Notification>,
-    ) -> Result<Heard, PeerError> {
-        let session = self.session(headers).await?;
-        if session.info.revision.era() == Era::Modern || !announces_changes(&session) {
-            return Ok(Heard::Nothing);
-        }
-        let fields = self.headers(&session, headers);
-        let reply = self.destination.send(&http::Method::GET, &fields, &Bytes::new()).await?;
-        match reply.status {
-            StatusCode::METHOD_NOT_ALLOWED => return Ok(Heard::Nothing),
-            StatusCode::NOT_FOUND => {
-                self.forget(&session);
-                return Ok(Heard::Ended);
+    /// A notification that came beside the answer.
+    fn note(&self, sent: Sent<'_>, note: Notification) {
+        if inbound::is_announcement(&note) {
+            if inbound::is_list_change(&note) {
+                self.link.tick();
             }
-            status if !status.is_success() => {
-                return Err(PeerError::Status { status: status.as_u16(), error: None });
-            }
-            _ => {}
+            self.link.announce(note);
+        } else if let Some(exchange) = sent.exchange
+            && inbound::belongs(&note, sent.id)
+        {
+            exchange.tell(note);
         }
-        if !matches!(kind(&reply.headers)?, Kind::Stream) {
-            return Ok(Heard::Nothing);
-        }
-        let mut stream = Events::new(reply.body, self.settings.answer_limit);
-        while let Some(message) = stream.next().await? {
-            match message {
-                Inbound::Notification(note) if inbound::is_list_change(&note) => {
-                    self.tick();
-                    drop(sink.send(note).await);
+    }
+}
+
+/// An error status: perhaps with a JSON-RPC error, perhaps about the session.
+async fn read_refusal(sent: Sent<'_>, reply: Reply) -> Result<Ending, PeerError> {
+    let status = reply.status;
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return Err(PeerError::Unauthorized(status.as_u16()));
+    }
+    let has_session = sent.session.id.is_some();
+    let is_json = matches!(kind(&reply.headers), Ok(Kind::Json));
+    let again = |error| Ending::Again(PeerError::Status { status: status.as_u16(), error });
+    let error = match reply.body.collect(ERROR_BODY).await {
+        Ok(body) if is_json => match inbound::read(body, ERROR_BODY) {
+            Ok(Inbound::Answer(Some(found), answer)) if found == sent.id => {
+                let is_gone = status == StatusCode::NOT_FOUND && has_session;
+                let Answer::Error(error) = answer else { return Err(Fault::WrongId.into()) };
+                if is_gone && !is_about_method(&error) {
+                    return Ok(again(Some(error)));
                 }
-                Inbound::Notification(_) | Inbound::Answer(..) => {}
-                Inbound::Question(asked) => self.reply(&session, headers, &asked).await,
+                return Ok(Ending::Answer(Answer::Error(error)));
             }
-        }
-        Ok(Heard::Ended)
+            Ok(Inbound::Answer(None, Answer::Error(error))) => Some(error),
+            _ => None,
+        },
+        _ => None,
+    };
+    // The specification says 404; servers built on older SDK examples say 400.
+    let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST);
+    if has_session && gone {
+        return Ok(again(error));
     }
-
-    /// Answers a question of the server while the request goes on.
-    async fn reply(&self, session: &Arc<Session>, headers: &Headers, asked: &Asked) {
-        let method = asked.method.as_str();
-        if session.info.revision.era() == Era::Modern {
-            // Modern streams carry no questions, and nothing can be sent in reply.
-            tracing::debug!(method, "a modern server asked a question on a stream; ignored");
-            return;
-        }
-        let reply = inbound::response(&asked.id, &inbound::own_answer(method));
-        match timeout(REPLY_TIMEOUT, self.tell(session, headers, reply)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, method, "a reply was not taken"),
-            Err(_) => tracing::debug!(method, "a reply was not taken in time"),
-        }
-    }
+    Err(PeerError::Status { status: status.as_u16(), error })
 }
 
-/// Messages out of a stream of events.
-struct Events {
-    body: ReplyBody,
-    decoder: sse::Decoder,
-    waiting: VecDeque<sse::Event>,
-    limit: usize,
-    too_large: bool,
-}
-
-impl Events {
-    fn new(body: ReplyBody, limit: usize) -> Self {
-        Self {
-            body,
-            decoder: sse::Decoder::new(limit),
-            waiting: VecDeque::new(),
-            limit,
-            too_large: false,
-        }
-    }
-
-    /// The next message; `None` at the end of the stream.
-    async fn next(&mut self) -> Result<Option<Inbound>, PeerError> {
-        let limit = self.limit;
-        loop {
-            while let Some(event) = self.waiting.pop_front() {
-                let is_message = event.name.is_none_or(|name| name == "message");
-                if is_message && !event.data.is_empty() {
-                    return inbound::read(event.data, limit).map(Some);
-                }
-            }
-            if self.too_large {
-                return Err(PeerError::TooLarge { limit });
-            }
-            let Some(chunk) = self.body.next().await? else { return Ok(None) };
-            let mut events = Vec::new();
-            // What was complete before an event beyond the limit still counts.
-            self.too_large = self.decoder.feed(&chunk, &mut events).is_err();
-            self.waiting.extend(events);
-        }
-    }
-
-    /// Where the end has arrived too, the connection can be used again.
-    fn finish(mut self) {
-        drop(self.body.next().now_or_never());
-    }
-}
-
-/// Whether the server said that it would tell of changed lists.
-fn announces_changes(session: &Session) -> bool {
-    Raw::from(&session.info.capabilities)
-        .get("tools")
-        .and_then(|tools| tools.get("listChanged"))
-        .and_then(Raw::boolean)
-        .unwrap_or(false)
+/// Whether the server withdraws a question. (Its ids are of this hop: nobody else is told.)
+pub(super) fn is_withdrawal(note: &Notification) -> bool {
+    note.method == Method::Cancelled.name()
 }
 
 fn is_about_method(error: &Json) -> bool {
@@ -277,7 +180,7 @@ fn too_large(error: EgressError) -> PeerError {
     }
 }
 
-fn kind(headers: &HeaderMap) -> Result<Kind, Fault> {
+pub(super) fn kind(headers: &HeaderMap) -> Result<Kind, Fault> {
     let shown = |value: &http::HeaderValue| {
         String::from_utf8_lossy(value.as_bytes()).chars().take(80).collect::<String>()
     };

@@ -1,0 +1,271 @@
+//! What a modern server tells of its own accord: one long stream per `subscriptions/listen`.
+//!
+//! Another wish means another stream: the new one is open before the old one is left, and
+//! the old one is heard out for a moment, so that nothing is lost in between; an update may
+//! be told twice instead.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesUnordered,
+};
+use tidegate_model::{Answer, Json};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use super::{
+    Headers, HttpPeer,
+    answer::{Ending, Kind, Sent, kind},
+    feed::Feed,
+    link::Link,
+    modern,
+    pool::OWN,
+    session::Session,
+};
+use crate::{
+    client::{
+        Heard, Member, Notification, Outgoing, PeerError, PeerInfo, Wanted,
+        handshake::shorten,
+        inbound::{self, Inbound},
+        peer::Fault,
+    },
+    json::{Raw, write_string},
+    mcp::{
+        code,
+        envelope::Id,
+        method::Method,
+        peek::{CancelledParams, ErrorObject, Meta},
+    },
+};
+
+const METHOD: &str = Method::Listen.name();
+/// How long a stream that was replaced is heard out.
+const OVERLAP: Duration = Duration::from_secs(1);
+
+/// A stream that the server has acknowledged.
+struct Stream {
+    id: u64,
+    feed: Feed,
+}
+
+impl HttpPeer {
+    pub(super) async fn listen_modern(
+        &self,
+        session: &Arc<Session>,
+        mut wanted: watch::Receiver<Wanted>,
+        headers: &Headers,
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
+        let offers = Offers::of(&session.info);
+        if !offers.any() {
+            return Ok(Heard::Nothing);
+        }
+        let mut opening: Option<BoxFuture<'_, _>> = None;
+        let mut current: Option<Pin<Box<dyn Future<Output = _> + Send + '_>>> = None;
+        let mut replaced = FuturesUnordered::new();
+        let mut asked_for = None;
+        let mut is_wishing = true;
+        loop {
+            if opening.is_none() {
+                let filter = offers.filter(&wanted.borrow_and_update().resources);
+                if filter != asked_for {
+                    asked_for.clone_from(&filter);
+                    match filter {
+                        Some(filter) => {
+                            opening = Some(self.open_stream(session, headers, filter).boxed());
+                        }
+                        // Nothing is wanted any more.
+                        None => current = None,
+                    }
+                }
+            }
+            tokio::select! {
+                Some(ended) = OptionFuture::from(current.as_mut()) => return ended,
+                Some(()) = replaced.next(), if !replaced.is_empty() => {}
+                Some(opened) = OptionFuture::from(opening.as_mut()) => {
+                    opening = None;
+                    let Some(stream) = opened? else { return Ok(Heard::Nothing) };
+                    let follow = follow(&self.link, stream, sink);
+                    if let Some(old) = current.replace(Box::pin(follow)) {
+                        replaced.push(timeout(OVERLAP, old).map(drop));
+                    }
+                }
+                changed = wanted.changed(), if is_wishing => is_wishing = changed.is_ok(),
+            }
+        }
+    }
+
+    /// Opens a stream and waits for the server's word on it. None where the server knows no
+    /// such thing.
+    async fn open_stream(
+        &self,
+        session: &Arc<Session>,
+        headers: &Headers,
+        filter: Json,
+    ) -> Result<Option<Stream>, PeerError> {
+        let id = self.link.next_id();
+        let outgoing = Outgoing {
+            method: METHOD,
+            params: &[("notifications", Member::Json(&filter))],
+            headers,
+            ..Outgoing::default()
+        };
+        let reply = self.post(session, id, &outgoing).await?;
+        if reply.status.is_success() && matches!(kind(&reply.headers)?, Kind::Stream) {
+            let limit = self.link.settings.setup_timeout;
+            let feed = Feed::new(&self.link, session, reply.body);
+            return match timeout(limit, acknowledged(id, feed)).await {
+                Ok(stream) => stream,
+                Err(_) => Err(PeerError::Silent(METHOD)),
+            };
+        }
+        let sent = Sent { session, id, exchange: None, call: None };
+        match modern(self.read(sent, reply).await)? {
+            Ending::Answer(answer) => refused(&answer),
+            Ending::Again(error) => {
+                self.forget(session, OWN);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The first message has to be the acknowledgement.
+async fn acknowledged(id: u64, mut feed: Feed) -> Result<Option<Stream>, PeerError> {
+    match feed.next().await? {
+        Some(Inbound::Notification(note))
+            if note.method == Method::SubscriptionsAcknowledged.name()
+                && subscription(&note.params) == Some(id) =>
+        {
+            Ok(Some(Stream { id, feed }))
+        }
+        Some(Inbound::Answer(Some(found), answer)) if found == id => refused(&answer),
+        Some(Inbound::Answer(..)) => Err(Fault::WrongId.into()),
+        Some(_) => {
+            let why = "the stream does not begin with the acknowledgement".to_owned();
+            Err(Fault::Result { method: METHOD, why }.into())
+        }
+        None => Err(PeerError::Closed),
+    }
+}
+
+/// An answer in place of a stream.
+fn refused(answer: &Answer) -> Result<Option<Stream>, PeerError> {
+    let error = match answer {
+        // It has ended before anything was told.
+        Answer::Result(_) => return Err(PeerError::Closed),
+        Answer::Error(error) => ErrorObject::read(Raw::from(error)),
+    };
+    match error {
+        Some(error) if error.code == code::METHOD_NOT_FOUND => Ok(None),
+        error => {
+            let message = error.map(|error| shorten(&error.message)).unwrap_or_default();
+            Err(PeerError::Refused { method: METHOD, message })
+        }
+    }
+}
+
+/// Passes on what comes over a stream, until the server ends it.
+async fn follow(
+    link: &Link,
+    mut stream: Stream,
+    sink: &mpsc::Sender<Notification>,
+) -> Result<Heard, PeerError> {
+    while let Some(message) = stream.feed.next().await? {
+        match message {
+            Inbound::Answer(Some(found), _) if found == stream.id => {
+                stream.feed.finish();
+                return Ok(Heard::Ended);
+            }
+            Inbound::Answer(..) => return Err(Fault::WrongId.into()),
+            Inbound::Notification(note) if note.method == Method::Cancelled.name() => {
+                let params = CancelledParams::read(Some(Raw::from(&note.params)));
+                let ended = params.ok().and_then(|params| params.request_id);
+                if ended.and_then(Id::number) == Some(stream.id) {
+                    return Ok(Heard::Ended);
+                }
+            }
+            Inbound::Notification(note) if subscription(&note.params) != Some(stream.id) => {
+                tracing::debug!(note.method, "a notification of another subscription; ignored");
+            }
+            Inbound::Notification(note) if inbound::is_announcement(&note) => {
+                if inbound::is_list_change(&note) {
+                    link.tick();
+                }
+                drop(sink.send(note).await);
+            }
+            Inbound::Notification(_) => {}
+            Inbound::Question(asked) => {
+                tracing::debug!(asked.method, "a modern server asked a question; ignored");
+            }
+        }
+    }
+    Ok(Heard::Ended)
+}
+
+/// The listen request that a notification names.
+fn subscription(params: &Json) -> Option<u64> {
+    Meta::of(Some(Raw::from(params))).subscription_id.and_then(Id::read).and_then(Id::number)
+}
+
+/// What a server says that it can tell of.
+#[derive(Debug, Clone, Copy)]
+struct Offers {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+    updates: bool,
+}
+
+impl Offers {
+    fn of(info: &PeerInfo) -> Self {
+        Self {
+            tools: info.declares(&["tools", "listChanged"]),
+            prompts: info.declares(&["prompts", "listChanged"]),
+            resources: info.declares(&["resources", "listChanged"]),
+            updates: info.declares(&["resources", "subscribe"]),
+        }
+    }
+
+    const fn any(self) -> bool {
+        self.tools || self.prompts || self.resources || self.updates
+    }
+
+    /// What to ask for; none where that is nothing.
+    fn filter(self, wanted: &BTreeSet<Box<str>>) -> Option<Json> {
+        let mut out = Vec::from(*b"{");
+        for (offered, name) in [
+            (self.tools, "toolsListChanged"),
+            (self.prompts, "promptsListChanged"),
+            (self.resources, "resourcesListChanged"),
+        ] {
+            if offered {
+                next(&mut out);
+                write_string(&mut out, name);
+                out.extend_from_slice(b":true");
+            }
+        }
+        if self.updates && !wanted.is_empty() {
+            next(&mut out);
+            out.extend_from_slice(br#""resourceSubscriptions":["#);
+            for uri in wanted {
+                next(&mut out);
+                write_string(&mut out, uri);
+            }
+            out.push(b']');
+        }
+        out.push(b'}');
+        (out.len() > 2).then(|| Json::from_checked(out.into()))
+    }
+}
+
+/// A comma, unless an object or array has just been opened.
+fn next(out: &mut Vec<u8>) {
+    if !matches!(out.last(), Some(b'{' | b'[')) {
+        out.push(b',');
+    }
+}
