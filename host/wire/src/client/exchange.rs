@@ -244,8 +244,7 @@ impl Exchange {
             (Some(asker), Method::Elicit) => signed(params, asker),
             _ => params,
         };
-        let began = Instant::now();
-        self.pause.give(self.patience);
+        let _time = Lent::give(&self.pause, self.patience);
         let (reply, answered) = oneshot::channel();
         let question = Event::Question(Question { method, params, reply });
         let asked = tokio::time::timeout(self.patience, async {
@@ -254,13 +253,32 @@ impl Exchange {
                 Err(_) => None,
             }
         });
-        let answer = asked.await;
-        self.pause.take_back(self.patience.saturating_sub(began.elapsed()));
-        match answer {
+        match asked.await {
             Ok(Some(answer)) => answer,
             Ok(None) => refusal(code::INTERNAL_ERROR, "the client is gone"),
             Err(_) => refusal(code::INTERNAL_ERROR, "the client did not answer in time"),
         }
+    }
+}
+
+/// Time for one question on top of a deadline; what is left of it is taken back on drop, so
+/// also where nobody waits for the answer any more.
+struct Lent<'a> {
+    pause: &'a Pause,
+    time: Duration,
+    began: Instant,
+}
+
+impl<'a> Lent<'a> {
+    fn give(pause: &'a Pause, time: Duration) -> Self {
+        pause.give(time);
+        Self { pause, time, began: Instant::now() }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pause.take_back(self.time.saturating_sub(self.began.elapsed()));
     }
 }
 

@@ -65,6 +65,21 @@ async fn waiting_for_a_person_moves_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_that_is_withdrawn_gives_its_time_back() {
+    let (events, mut inbox) = mpsc::channel(4);
+    let exchange = Exchange {
+        can: ClientCan { profile: Profile::ROOTS, ..ClientCan::default() },
+        events: Some(events),
+        patience: Duration::from_secs(600),
+        ..Exchange::default()
+    };
+    let asked = exchange.ask(Method::ListRoots, Json::empty_object());
+    let withdrawn = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    assert!(withdrawn.is_err() && inbox.recv().await.is_some());
+    assert_eq!(exchange.pause.given().as_secs(), 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_there_is_an_answer_too() {
     let exchange = Exchange {
         can: ClientCan { profile: Profile::ALL, ..ClientCan::default() },
