@@ -149,3 +149,40 @@ pub fn tool_ref(text: &str) -> Result<(ConnectorId, ToolName), String> {
     let tool = ToolName::new(tool).map_err(|bad| bad.to_string())?;
     Ok((connector, tool))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether names and URIs stay, or what is wrong.
+    fn identity(connectors: &[&str], naming: &str) -> Result<bool, String> {
+        let file = format!("title = \"Sales\"\nconnectors = {connectors:?}\n{naming}");
+        let config: VmcpConfig = toml::from_str(&file).map_err(|fault| fault.to_string())?;
+        let id = VmcpId::new("sales").unwrap();
+        config.to_model(OrgId::default_org(), id).map(|vmcp| vmcp.identity)
+    }
+
+    #[test]
+    fn naming_follows_from_the_number_of_connectors_unless_it_is_said() {
+        const IDENTITY: &str = "naming = \"identity\"";
+        const PREFIXED: &str = "naming = \"prefixed\"";
+        for (connectors, naming, expected) in [
+            (&["crm"][..], "", true),
+            (&["crm", "mail"], "", false),
+            (&[], "", false),
+            (&["crm"], IDENTITY, true),
+            (&["crm"], PREFIXED, false),
+            (&["crm", "mail"], PREFIXED, false),
+        ] {
+            assert_eq!(identity(connectors, naming), Ok(expected), "{connectors:?} {naming}");
+        }
+        let refused = identity(&["crm", "mail"], IDENTITY).unwrap_err();
+        assert_eq!(
+            refused,
+            "`naming = \"identity\"` needs a single connector and `connectors` lists 2; use \
+             `naming = \"prefixed\"` or leave it out"
+        );
+        let unknown = identity(&["crm"], "naming = \"original\"").unwrap_err();
+        assert!(unknown.contains("`identity` or `prefixed`"), "{unknown}");
+    }
+}

@@ -374,3 +374,6 @@ fn status_of(result: &Json) -> Status {
         _ => Status::Ok,
     }
 }
+
+#[cfg(test)]
+mod tests;

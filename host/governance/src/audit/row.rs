@@ -270,6 +270,10 @@ mod tests {
         row.status = Some(Status::Refused);
         row.code = Some(RefusalCode::PolicyDenied);
         row.policies = Arc::from(["p".to_owned()]);
+        row.connector = Some(ConnectorId::new("crm").unwrap());
+        row.prompt = Some(PromptName::new("summary").unwrap());
+        row.resource = Some("file:///a".into());
+        row.tool = Some(ToolName::new("find").unwrap());
         let text = row.to_bytes().unwrap();
         let tree: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_sorted(&tree);

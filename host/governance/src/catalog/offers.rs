@@ -80,3 +80,6 @@ fn exchanged(definition: &Json, member: &str, original: &str, published: &str) -
         with_text(definition, member, published)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,60 +6,35 @@
 
 use std::{fmt, sync::Arc};
 
-use cedar_policy::{Authorizer, Entity, EntityUid};
-use identity::{Caller, CallerClass, SignIn};
+use cedar_policy::{Authorizer, EntityUid};
+use identity::{Caller, SignIn};
 use model::{
-    Call, CompletionOf, Operation as CallOperation, OrgId, Prompt, ResourceRef, RevisionId, Tool,
-    VmcpId,
+    Call, Operation as CallOperation, OrgId, Prompt, ResourceRef, RevisionId, Tool, VmcpId,
 };
 use tidegate_identity as identity;
 use tidegate_model as model;
 
 use super::{
-    AdminAction, Denial, DenialKind, Permitted, PolicyInfo, RequestContext,
-    cache::Cache,
-    denial,
+    AdminAction, Denial, DenialKind, Permitted, PolicyInfo, RequestContext, denial,
     permit::Grounds,
     plan::{Ground, Outcome, Plan, Stuck},
     read::Entry,
     request::{Facts, NoContext},
     rule::{Rule, ids},
     schema::{self, SchemaFault},
-    slice::{ByAction, ByPrincipal, resource_matches},
-    world::{Operation, World, uid},
+    slice::ByPrincipal,
+    world::{Operation, World},
 };
+
+mod plans;
+
+use plans::{Class, Plans};
 
 /// A permit or a refusal; refusals are large and rare, so they travel boxed.
 pub type Decision<T> = Result<Permitted<T>, Box<Denial<T>>>;
 
-/// How many classes of callers, and how many of their operations, are remembered.
-const CLASSES: usize = 1_024;
-const PLANS: usize = 16_384;
-
-/// How many plans for resources are remembered, and the longest URI of one. Clients make up
-/// URIs, so these are apart: they can push out only each other.
-const RESOURCE_PLANS: usize = 2_048;
-const LONGEST_URI: usize = 512;
-
 /// The id that stands for the owner's permit, which no policy can take away.
 const OWNER: &str = "builtin:owner";
-
-/// What the policies know of one class of callers.
-#[derive(Debug)]
-struct Class {
-    principal: Entity,
-    by_action: ByAction,
-}
-
-/// Who asks, through which virtual MCP, for what.
-type PlanKey = (CallerClass, Option<usize>, Operation);
-
-/// A plan and the class of callers it is for.
-#[derive(Debug)]
-struct Planned {
-    class: Arc<Class>,
-    plan: Plan,
-}
 
 /// What is asked, apart from who asks.
 struct Asked<'a> {
@@ -77,9 +52,7 @@ pub struct Policies {
     infos: Vec<PolicyInfo>,
     by_principal: ByPrincipal,
     authorizer: Authorizer,
-    classes: Cache<CallerClass, Class>,
-    plans: Cache<PlanKey, Planned>,
-    resource_plans: Cache<PlanKey, Planned>,
+    plans: Plans,
     none: Arc<[String]>,
 }
 
@@ -110,9 +83,7 @@ impl Policies {
             rules,
             infos,
             authorizer: Authorizer::new(),
-            classes: Cache::new(CLASSES),
-            plans: Cache::new(PLANS),
-            resource_plans: Cache::new(RESOURCE_PLANS),
+            plans: Plans::default(),
             none: Arc::from([]),
         }
     }
@@ -209,22 +180,6 @@ impl Policies {
         schema::whole(&self.world)
     }
 
-    /// What a call asks of the policies; `None` for what does not exist.
-    fn operation(&self, operation: &CallOperation) -> Option<Operation> {
-        let prompt = |prompt: &Prompt| self.world.offered(prompt).map(Operation::Prompt);
-        let resource = |resource: &ResourceRef| Some(Operation::Resource(resource.clone()));
-        match operation {
-            CallOperation::CallTool(call) => self.world.callable(&call.tool).map(Operation::Tool),
-            CallOperation::Task(call) => self.world.callable(&call.tool).map(Operation::Tool),
-            CallOperation::GetPrompt(call) => prompt(&call.prompt),
-            CallOperation::ReadResource(read) => resource(read),
-            CallOperation::Complete(completion) => match &completion.of {
-                CompletionOf::Prompt(of) => prompt(of),
-                CompletionOf::Template(of) => resource(of),
-            },
-        }
-    }
-
     fn could_permit(&self, caller: &Caller, vmcp: &VmcpId, operation: Option<Operation>) -> bool {
         let vmcp = self.reachable(caller, &self.world.org, vmcp);
         let (Some(operation), Some(_)) = (operation, vmcp) else { return false };
@@ -249,12 +204,6 @@ impl Policies {
         }
     }
 
-    /// How many plans for resources are held now.
-    #[cfg(test)]
-    pub(super) fn remembered_resources(&self) -> usize {
-        self.resource_plans.len()
-    }
-
     fn on_vmcp(
         &self,
         caller: &Caller,
@@ -273,66 +222,6 @@ impl Policies {
     fn reachable(&self, caller: &Caller, org: &OrgId, vmcp: &VmcpId) -> Option<usize> {
         let same = *org == self.world.org && *caller.org() == self.world.org;
         if same && caller.reaches(vmcp) { self.world.vmcp(vmcp) } else { None }
-    }
-
-    /// The plan for an operation; `None` for one that does not exist.
-    fn planned(
-        &self,
-        caller: &Caller,
-        vmcp: Option<usize>,
-        operation: Operation,
-    ) -> Option<Arc<Planned>> {
-        let plans = match &operation {
-            Operation::Resource(resource) if resource.uri.len() > LONGEST_URI => None,
-            Operation::Resource(_) => Some(&self.resource_plans),
-            _ => Some(&self.plans),
-        };
-        let key = (caller.class(), vmcp, operation);
-        if let Some(planned) = plans.and_then(|plans| plans.get(&key)) {
-            return Some(planned);
-        }
-        let class = match self.classes.get(&caller.class()) {
-            Some(class) => class,
-            None => self.classes.put(caller.class(), self.new_class(caller)),
-        };
-        let plan = self.new_plan(caller, &class, vmcp, &key.2)?;
-        let planned = Planned { class, plan };
-        Some(match plans {
-            Some(plans) => plans.put(key, planned),
-            None => Arc::new(planned),
-        })
-    }
-
-    fn new_class(&self, caller: &Caller) -> Class {
-        let types = &self.world.types;
-        let groups = caller.groups().iter().map(|name| uid(&types.group, name));
-        let roles = caller.roles().iter().map(|name| uid(&types.role, name));
-        let parents: Vec<_> = groups.chain(roles).collect();
-        let name = uid(&types.user, caller.user().as_str());
-        let numbers = self.by_principal.matching(&name, &parents);
-        let scope = |number: usize| Some((number, &self.rules.get(number)?.what));
-        let by_action = ByAction::new(numbers.filter_map(scope));
-        let principal = Entity::new_no_attrs(name.clone(), parents.iter().cloned().collect());
-        Class { principal, by_action }
-    }
-
-    fn new_plan(
-        &self,
-        caller: &Caller,
-        class: &Class,
-        vmcp: Option<usize>,
-        operation: &Operation,
-    ) -> Option<Plan> {
-        let target = self.world.target(operation)?;
-        let mut matching = class.by_action.matching(&target);
-        matching.retain(|number| {
-            let rule = self.rules.get(*number);
-            rule.is_some_and(|rule| resource_matches(&rule.on, &target))
-        });
-        let vmcp = vmcp.map(|index| self.world.vmcp_uid(index));
-        let request = RequestContext::default();
-        let facts = self.facts(caller, vmcp.as_ref(), &request, operation, "");
-        Some(Plan::new(self.ground(class), target, &facts, &matching))
     }
 
     fn ground<'a>(&'a self, class: &'a Class) -> Ground<'a> {

@@ -24,6 +24,8 @@ pub enum Rewrite {
     ReadResult,
     /// The params of `notifications/resources/updated`.
     Updated,
+    /// A JSON-RPC error about a resource, which names it in `data`.
+    Error,
 }
 
 impl Uris {
@@ -41,6 +43,9 @@ impl Uris {
             Rewrite::PromptResult => walk.prompt_result(whole),
             Rewrite::ReadResult => walk.read_result(whole),
             Rewrite::Updated => walk.member(whole, "uri"),
+            Rewrite::Error => {
+                whole.get("data").into_iter().for_each(|data| walk.member(data, "uri"));
+            }
         }
         walk.found.done()
     }

@@ -115,13 +115,14 @@ proptest! {
 
     /// Whatever the text, what comes out is JSON, and with no URI in it the very same text.
     #[test]
-    fn rewriting_is_total(text in any_text(), which in 0..5_usize) {
+    fn rewriting_is_total(text in any_text(), which in 0..6_usize) {
         let what = [
             Rewrite::ToolResult,
             Rewrite::Task,
             Rewrite::PromptResult,
             Rewrite::ReadResult,
             Rewrite::Updated,
+            Rewrite::Error,
         ][which];
         let json = Json::parse(text.clone()).unwrap();
         let rewritten = prefixed().rewrite(&crm(), what, &json);
@@ -144,6 +145,7 @@ fn any_text() -> impl Strategy<Value = String> {
     leaf.prop_recursive(6, 40, 5, |inner| {
         let key = prop::sample::select(vec![
             "uri", "type", "resource", "content", "contents", "messages", "_meta", "ui", "result",
+            "data",
         ]);
         let members = prop::collection::btree_map(key, inner.clone(), 0..5);
         prop_oneof![
@@ -188,6 +190,11 @@ fn only_the_uris_of_a_result_change() {
             Rewrite::Updated,
             r#"{"uri":"file:///a","_meta":{"io.modelcontextprotocol/subscriptionId":"1"}}"#,
             r#"{"uri":"mcp+crm:file:///a","_meta":{"io.modelcontextprotocol/subscriptionId":"1"}}"#,
+        ),
+        (
+            Rewrite::Error,
+            r#"{"code":-32002,"message":"no file:///a","data":{"uri":"file:///a"}}"#,
+            r#"{"code":-32002,"message":"no file:///a","data":{"uri":"mcp+crm:file:///a"}}"#,
         ),
         (Rewrite::Updated, r#"{"uri":7}"#, r#"{"uri":7}"#),
         (Rewrite::ReadResult, r#"{"contents":"uri","uri":"x"}"#, r#"{"contents":"uri","uri":"x"}"#),
