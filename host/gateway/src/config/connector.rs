@@ -15,7 +15,7 @@ use super::reference::Reference;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectorKind {
-    /// An MCP server that runs elsewhere, reached over Streamable HTTP.
+    /// An MCP server that runs elsewhere, reached over HTTP.
     Remote,
     /// An MCP server that the gateway starts and speaks to over stdio.
     Hosted,
@@ -288,6 +288,53 @@ impl ConnectorKind {
             Self::Remote => "remote",
             Self::Hosted => "hosted",
             Self::Wasm => "wasm",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> ConnectorConfig {
+        toml::from_str(text).expect(text)
+    }
+
+    const REMOTE: &str = "kind = \"remote\"\nurl = \"https://mcp.example.com/mcp\"\n";
+    const HOSTED: &str = "kind = \"hosted\"\ncommand = \"files\"\n";
+
+    #[test]
+    fn what_fits_together_has_no_fault() {
+        for (kind, more) in [
+            (REMOTE, ""),
+            (REMOTE, "transport = \"sse\""),
+            (REMOTE, "transport = \"streamable-http\"\nera = \"modern\""),
+            (REMOTE, "extensions = []"),
+            (HOSTED, "per_caller = true\nextensions = [\"com.example/x\"]"),
+        ] {
+            assert_eq!(read(&format!("{kind}{more}")).fault(), None, "{more}");
+        }
+        let known = ["io.modelcontextprotocol/tasks", "io.modelcontextprotocol/ui"];
+        assert_eq!(read(REMOTE).extensions, known.map(str::to_owned).into());
+        assert!(read(&format!("{REMOTE}extensions = []")).extensions.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_is_a_sentence_with_a_remedy() {
+        for (kind, more, part) in [
+            (HOSTED, "transport = \"sse\"", "`transport` does not belong"),
+            (REMOTE, "per_caller = true", "`per_caller` does not belong"),
+            (REMOTE, "transport = \"sse\"\nera = \"modern\"", "no modern server"),
+            (REMOTE, "extensions = [\"tasks\"]", "`tasks` is no identifier"),
+            (REMOTE, "extensions = [\"/tasks\"]", "`/tasks` is no identifier"),
+            (REMOTE, "extensions = [\"a/\"]", "`a/` is no identifier"),
+            (REMOTE, "extensions = [\"a/b c\"]", "`a/b c` is no identifier"),
+        ] {
+            let (fault, help) = read(&format!("{kind}{more}")).fault().expect(more);
+            assert!(fault.contains(part) && !help.is_empty(), "{more}: {fault}");
+        }
+        for wrong in ["transport = \"websocket\"", "per_caller = 1", "extensions = true"] {
+            assert!(toml::from_str::<ConnectorConfig>(&format!("{REMOTE}{wrong}")).is_err());
         }
     }
 }

@@ -252,3 +252,41 @@ fn parse(buffer: &[u8]) -> Option<(Seen, usize)> {
     let body = String::from_utf8_lossy(body).into_owned();
     Some((Seen { method, path, headers, body }, end + length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Posts a body over a connection of its own, and leaves that open.
+    async fn post(mock: &Mock, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(mock.address()).await.unwrap();
+        let head = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_script_goes_on_when_what_it_waits_for_has_come() {
+        let mock = Mock::start(|seen, _| match seen.at("/method").as_str() {
+            Some("wait") => {
+                let go = |seen: &Seen| seen.at("/method") == "go";
+                vec![Act::Answered("q".into()), Act::raw("1"), Act::Met(go), Act::raw("2")]
+            }
+            _ => vec![Act::accepted()],
+        })
+        .await;
+        let mut waiting = post(&mock, r#"{"id":1,"method":"wait"}"#).await;
+        let _others = [
+            post(&mock, r#"{"id":"q","method":"ping"}"#).await,
+            post(&mock, r#"{"id":"p","result":{}}"#).await,
+        ];
+        mock.until(|mock| mock.seen().len() == 3).await;
+        let mut none = [0; 1];
+        assert!(waiting.try_read(&mut none).is_err(), "neither is the answer");
+        let _answer = post(&mock, r#"{"id":"q","result":{}}"#).await;
+        assert_eq!(waiting.read_u8().await.unwrap(), b'1');
+        let _go = post(&mock, r#"{"method":"go"}"#).await;
+        assert_eq!(waiting.read_u8().await.unwrap(), b'2');
+    }
+}
