@@ -441,6 +441,42 @@ async fn one_person_has_sixteen_calls_waiting_and_no_more() {
     state(&call(&alice, "ask").await);
 }
 
+#[tokio::test]
+async fn the_stream_of_a_request_holds_what_it_asked_for() {
+    let note = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "method": method, "params": params });
+    let line = |level: &str| note("notifications/message", json!({ "level": level, "data": "x" }));
+    let notes = vec![
+        note("notifications/elicitation/complete", json!({ "elicitationId": "e" })),
+        note("notifications/tools/list_changed", json!({})),
+        note("notifications/prompts/list_changed", json!({})),
+        note("notifications/resources/updated", json!({ "uri": "doc://a" })),
+        note("notifications/cancelled", json!({ "requestId": 1 })),
+        line("debug"),
+        line("error"),
+        note("notifications/com.example/own", json!({ "y": 2 })),
+    ];
+    let result = json!({ "content": [{ "type": "text", "text": "done" }] });
+    let mock = Mock::start(
+        Era::Legacy,
+        vec![tool("chat", move |_| Reply::Stream(notes.clone(), result.clone()))],
+    )
+    .await;
+    let gateway = Setup::simple(&mock).start().await;
+    let client = gateway.client("alice", "main");
+    let quiet = client.call("chat", json!({})).await;
+    assert_eq!(quiet.text(), "done");
+    let methods = |rpc: &Rpc| {
+        let method = |one: &Value| one["method"].as_str().unwrap().to_owned();
+        rpc.before.iter().map(method).collect::<Vec<_>>()
+    };
+    assert_eq!(methods(&quiet), ["notifications/com.example/own"]);
+    let meta = json!({ "io.modelcontextprotocol/logLevel": "warning" });
+    let loud = able(json!({ "name": "chat", "_meta": meta }));
+    let loud = client.request("tools/call", loud).await;
+    assert_eq!(methods(&loud), ["notifications/message", "notifications/com.example/own"]);
+    assert_eq!(loud.before[0]["params"]["level"], "error");
+}
+
 /// Held to what it says of itself: a call per person, none of another's.
 #[tokio::test]
 async fn answers_reach_the_call_that_asked() {

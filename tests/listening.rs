@@ -7,8 +7,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Era, EventStream, Mock, MockTool, Response, Setup, TestGateway, eventually,
-    modern_params,
+    Client, Era, EventStream, Mock, MockTool, Received, Reply, Response, Setup, TestGateway,
+    eventually, modern_params,
 };
 
 const MARK: &str = "io.modelcontextprotocol/subscriptionId";
@@ -43,7 +43,16 @@ async fn refused(client: &Client, filter: Value, more: &[(&str, &str)]) -> Respo
 
 /// The next message, which must be this notification on the stream of this request.
 async fn told(stream: &mut EventStream, id: &Value, method: &str) -> Value {
-    let message = stream.next().await.unwrap_or_else(|| panic!("no {method}"));
+    told_after(stream, id, method, &Value::Null).await
+}
+
+/// The same. What was told `before` may come once more first: while the gateway changes over
+/// from one stream of a server to the next, it hears what is said on both.
+async fn told_after(stream: &mut EventStream, id: &Value, method: &str, before: &Value) -> Value {
+    let mut message = stream.next().await.unwrap_or_else(|| panic!("no {method}"));
+    if message["params"] == *before {
+        message = stream.next().await.unwrap_or_else(|| panic!("no {method}"));
+    }
     assert_eq!(message["method"], method, "{message}");
     assert_eq!(&message["params"]["_meta"][MARK], id, "{message}");
     message["params"].clone()
@@ -119,7 +128,8 @@ async fn a_client_hears_what_it_asked_for_and_nothing_else() {
 
         mock.set_tools(vec![MockTool::echo("echo"), MockTool::echo("more")]);
         say(&mock, "notifications/tools/list_changed", json!({})).await;
-        told(&mut everything, &all, "notifications/tools/list_changed").await;
+        let changed = "notifications/tools/list_changed";
+        told_after(&mut everything, &all, changed, &update).await;
         told(&mut little, &few, "notifications/tools/list_changed").await;
         assert_eq!(client.tool_names().await, ["echo", "more"], "{era:?}");
 
@@ -203,6 +213,54 @@ async fn what_cannot_be_listened_to_is_refused() {
     }
     let tasks = refused(&client, json!({ "taskIds": ["t"] }), &[]).await;
     assert_eq!((tasks.status.as_u16(), tasks.rpc().code()), (400, -32021));
+}
+
+#[tokio::test]
+async fn a_task_is_told_of_under_its_published_id_to_whom_it_belongs() {
+    let start = |received: &Received| {
+        let id = received.message["params"]["arguments"]["id"].as_str().unwrap_or("t-0");
+        Reply::Result(json!({
+            "resultType": "task", "taskId": id, "status": "working", "ttlMs": null,
+            "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z",
+        }))
+    };
+    let definition = json!({ "name": "long", "inputSchema": { "type": "object" } });
+    let mock = Mock::start(Era::Modern, vec![MockTool::new(definition, start)]).await;
+    let gateway = Setup::simple(&mock).key("bob", &["staff"]).start().await;
+    let able = |mut params: Value| {
+        let can = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+        params["_meta"] = json!({ "io.modelcontextprotocol/clientCapabilities": can });
+        modern_params(params)
+    };
+    let task = |who: &str, id: &str| {
+        let (client, params) = (
+            gateway.client(who, "main"),
+            able(json!({ "name": "long", "arguments": { "id": id } })),
+        );
+        async move {
+            let begun = client.request("tools/call", params).await;
+            assert_eq!(begun.result()["resultType"], "task", "{begun:?}");
+            begun.result()["taskId"].as_str().unwrap().to_owned()
+        }
+    };
+    let (hers, his) = (task("alice", "t-1").await, task("bob", "t-2").await);
+    assert!(!hers.contains("t-1") && hers == task("alice", "t-1").await);
+    let ids = json!({ "taskIds": [hers, his, "t-1"], "toolsListChanged": true });
+    let params = able(json!({ "notifications": ids }));
+    let id = json!("mine");
+    let body = json!({
+        "jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": params,
+    });
+    let headers = Client::modern_headers("subscriptions/listen", &params);
+    let alice = gateway.client("alice", "main");
+    let mut stream = alice.stream(Method::POST, &headers, body.to_string()).await;
+    let agreed = acknowledged(&mut stream, &id).await;
+    assert_eq!(agreed, json!({ "taskIds": [hers], "toolsListChanged": true }));
+    for task in ["t-2", "t-1"] {
+        say(&mock, "notifications/tasks", json!({ "taskId": task, "status": "completed" })).await;
+    }
+    let told = told(&mut stream, &id, "notifications/tasks").await;
+    assert_eq!((&told["taskId"], &told["status"]), (&json!(hers), &json!("completed")));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::{
 
 use tidegate_model::{Answer, Json};
 use tidegate_wire::{
-    client::{Event, Notification},
+    client::{Event, Notification, Profile},
     json::{Kind, Raw},
 };
 use tokio::sync::mpsc;
@@ -126,6 +126,17 @@ impl Live {
             match given.get(&open.key).filter(|response| response.kind() == Kind::Object) {
                 Some(response) => open.answer(Answer::Result(response.within(responses))),
                 None => self.open.push(open),
+            }
+        }
+    }
+
+    /// Refuses those open questions that a client with this profile cannot be asked: each
+    /// request says anew what it can (SEP-2575).
+    pub(super) fn refuse_beyond(&mut self, profile: Profile) {
+        for open in mem::take(&mut self.open) {
+            match open.is_for(profile) {
+                Ok(()) => self.open.push(open),
+                Err(words) => open.answer(unasked(words)),
             }
         }
     }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use tidegate_model::{Answer, ConnectorId, Json, Refusal, VmcpId};
 use tidegate_wire::{
-    client::Question,
+    client::{Profile, Question},
     json::{Raw, write_string},
     mcp::{
         method::Method,
@@ -53,6 +53,12 @@ impl Open {
     /// Whether the server does not wait for it any more.
     pub(super) fn is_moot(&self) -> bool {
         self.question.reply.is_closed()
+    }
+
+    /// Whether a client with this profile can be asked; if not, the words for the server.
+    pub(super) fn is_for(&self, profile: Profile) -> Result<(), &'static str> {
+        let Question { method, params, .. } = &self.question;
+        profile.allows(*method, Raw::from(params)).map_err(|(_, words)| words)
     }
 
     /// Answers the server.

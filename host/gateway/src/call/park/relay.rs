@@ -29,21 +29,20 @@ const MOST: usize = 64;
 /// Most URLs that one refusal may demand.
 const MOST_URLS: usize = 16;
 
-/// The outcome of a call as a modern client with `profile` is to see it. Each question in it
+/// The outcome of a call as its modern client is to see it. Each question in it
 /// is on record when this returns.
 pub(crate) async fn outward(
     gateway: &Gateway,
     round: Round<'_>,
     connector: Option<&ConnectorId>,
-    profile: Profile,
     outcome: Outcome,
 ) -> Outcome {
     match outcome {
         Ok(Answer::Result(result)) if asks(&result) => {
-            relayed(gateway, round, connector, profile, &result).await.map(Answer::Result)
+            relayed(gateway, round, connector, &result).await.map(Answer::Result)
         }
         Ok(Answer::Error(error)) => {
-            let asked = urls(&error).filter(|_| profile.has(Profile::URL));
+            let asked = urls(&error).filter(|_| round.profile.has(Profile::URL));
             match asked {
                 Some(urls) => demanded(gateway, round, connector, &error, urls).await,
                 None => Ok(Answer::Error(error)),
@@ -66,12 +65,11 @@ async fn relayed(
     gateway: &Gateway,
     round: Round<'_>,
     connector: Option<&ConnectorId>,
-    profile: Profile,
     result: &Json,
 ) -> Result<Json, Refusal> {
     let raw = Raw::from(result);
     let requests = raw.get("inputRequests").unwrap_or(Raw::EMPTY_OBJECT);
-    let methods = methods(requests, profile).ok_or_else(unfit)?;
+    let methods = methods(requests, round.profile).ok_or_else(unfit)?;
     let state = match raw.get("requestState").filter(|state| !state.is_null()) {
         None => None,
         Some(state) => Some(state.string().ok_or_else(unfit)?.into_owned()),

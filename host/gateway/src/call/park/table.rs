@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tidegate_model::{Json, Refusal, VmcpId};
+use tidegate_wire::client::Profile;
 use tokio::sync::oneshot;
 
 use super::{
@@ -83,6 +84,8 @@ pub(crate) struct Round<'a> {
     pub(crate) vmcp: &'a VmcpId,
     /// What is asked for.
     pub(crate) target: &'a Target,
+    /// What the client said with this request that it can be asked.
+    pub(crate) profile: Profile,
     /// How long the client may take to come back.
     pub(crate) patience: Duration,
 }
@@ -94,6 +97,10 @@ pub(crate) async fn park(
     round: Round<'_>,
     mut live: Live,
 ) -> Result<Json, Live> {
+    live.refuse_beyond(round.profile);
+    if live.open().is_empty() {
+        return Err(live);
+    }
     match prepare(gateway, round, &mut live).await {
         Err(words) => {
             live.refuse(&words);

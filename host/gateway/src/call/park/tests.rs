@@ -52,7 +52,7 @@ impl Desk {
 
     fn round(&self) -> Round<'_> {
         let Self { context, vmcp, target, .. } = self;
-        Round { context, vmcp, target, patience: PATIENCE }
+        Round { context, vmcp, target, profile: Profile::ALL, patience: PATIENCE }
     }
 
     async fn park(&self, live: Live) -> Result<Json, Live> {
@@ -81,7 +81,8 @@ impl Desk {
 
     async fn outward(&self, profile: Profile, outcome: Outcome) -> Outcome {
         let connector = ConnectorId::new("crm").unwrap();
-        outward(&self.stand.gateway, self.round(), Some(&connector), profile, outcome).await
+        let round = Round { profile, ..self.round() };
+        outward(&self.stand.gateway, round, Some(&connector), outcome).await
     }
 }
 
@@ -244,6 +245,21 @@ async fn a_question_the_server_let_go_is_asked_no_more() {
     to_question(&mut live).await;
     let result = desk.park(live).await.unwrap();
     assert_eq!(asked(&result), [("question-2".to_owned(), "sampling/createMessage".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_it_can_do_less_is_asked_less() {
+    let (desk, gone) = (Desk::new().await, Arc::default());
+    let mut live = asking(2, &gone);
+    to_question(&mut live).await;
+    let result = desk.park(live).await.unwrap();
+    let mut live = desk.claim(&result).await.unwrap();
+    live.answer(&json(r#"{"question-1":{}}"#));
+    to_question(&mut live).await;
+    let round = Round { profile: Profile::FORM, ..desk.round() };
+    let mut live = park(&desk.stand.gateway, round, live).await.unwrap_err();
+    let answers = result_of(live.next(HOUR).await);
+    assert!(answers.contains("the client does not support roots"), "{answers}");
 }
 
 #[tokio::test(start_paused = true)]

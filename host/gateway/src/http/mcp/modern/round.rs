@@ -174,8 +174,7 @@ impl Round {
             return rejected(&self.id, &nothing_here());
         };
         let (gateway, round) = (&self.gateway, self.round());
-        let outcome =
-            park::outward(gateway, round, connector.as_ref(), self.profile, outcome).await;
+        let outcome = park::outward(gateway, round, connector.as_ref(), outcome).await;
         let in_tool = matches!(self.target, Target::Tool { .. });
         response(self.id.borrow(), id, outcome, Era::Modern, in_tool)
     }
@@ -185,6 +184,7 @@ impl Round {
             context: &self.admitted.context,
             vmcp: &self.admitted.vmcp,
             target: &self.target,
+            profile: self.profile,
             patience: self.patience,
         }
     }
