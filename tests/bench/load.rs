@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     latency::Latencies,
-    upstream::{content_length, find},
+    upstream::{STREAM, content_length, find},
 };
 
 /// Digits of the request id, so that every request has the same length.
@@ -54,15 +54,21 @@ impl Request {
     pub(crate) fn new(target: &Target, ask: Ask<'_>) -> Self {
         const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
         const TEXT: &str = "the quick brown fox jumps over the lazy dog";
+        // Events are told to those who ask for them.
+        let token = match ask {
+            Ask::Call(STREAM) => r#""_meta":{"progressToken":7,"#,
+            _ => r#""_meta":{"#,
+        };
+        let meta = META.replacen(r#""_meta":{"#, token, 1);
         let id = "1".repeat(ID_DIGITS);
         let (method, name, params, expect) = match ask {
             Ask::Call(tool) => (
                 "tools/call",
                 format!("Mcp-Name: {tool}\r\n"),
-                format!(r#""name":"{tool}","arguments":{{"message":"{TEXT}","count":3}},{META}"#),
+                format!(r#""name":"{tool}","arguments":{{"message":"{TEXT}","count":3}},{meta}"#),
                 TEXT.as_bytes().to_vec(),
             ),
-            Ask::List => ("tools/list", String::new(), META.into(), b"\"tools\":".to_vec()),
+            Ask::List => ("tools/list", String::new(), meta, b"\"tools\":".to_vec()),
         };
         let body =
             format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);

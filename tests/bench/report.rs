@@ -42,8 +42,17 @@ impl Report {
         self.print_targets();
     }
 
-    fn get(&self, name: &str) -> Option<f64> {
+    /// A figure of this run.
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
         self.0.get(name).copied()
+    }
+
+    /// What the whole pipeline adds to a kind of call.
+    fn added(&self, what: &str) -> Option<f64> {
+        difference(
+            self.get(&format!("full_process_{what}_p50_us")),
+            self.get(&format!("direct_{what}_p50_us")),
+        )
     }
 
     fn print_table(&self) {
@@ -138,6 +147,9 @@ impl Report {
                 Bound::Below(30.0),
             ),
             ("tools/list of 1,000 tools µs", self.get("list_1000_p50_us"), Bound::Below(3_000.0)),
+            ("added to a 1 MiB result µs", self.added("1mib"), Bound::Below(3_000.0)),
+            ("added per relayed event µs", self.get("sse_added_per_event_us"), Bound::Below(20.0)),
+            ("tools/list of 84 KB µs", self.get("list_84kb_p50_us"), Bound::Below(610.0)),
             ("resident memory idle MiB", self.get("rss_idle_mib"), Bound::Below(45.0)),
             ("resident memory under load MiB", self.get("rss_load_mib"), Bound::Below(70.0)),
             ("ready with a warm cache ms", self.get("ready_warm_ms"), Bound::Below(300.0)),

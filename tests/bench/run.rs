@@ -21,6 +21,7 @@ use crate::{
     inprocess,
     load::{self, Ask, Target},
     report::Report,
+    upstream::{EVENTS, LARGE, STREAM},
 };
 
 /// What the command line asked for.
@@ -136,6 +137,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
         bench.full_disk(&upstream)?;
         drop(upstream);
         bench.list()?;
+        bench.per_event();
         inprocess::measure(&mut bench.report, options.quick)?;
     }
     bench.report.print();
@@ -153,7 +155,18 @@ impl Bench<'_> {
         let target = Target { address: upstream.address, path: "/mcp".into(), key: None };
         self.one_caller("direct", &target)?;
         self.many("direct", &target, 16)?;
-        self.many("direct", &target, 64)
+        self.many("direct", &target, 64)?;
+        self.relayed("direct", &target)
+    }
+
+    /// What is only relayed: events of a stream, and a large answer.
+    fn relayed(&mut self, name: &str, target: &Target) -> Result<()> {
+        let calls = self.effort.lists;
+        let mut streams = load::sequential(target, Ask::Call(STREAM), calls / 10, calls)?;
+        self.report.set(&format!("{name}_stream_p50_us"), streams.quantile_us(0.5));
+        let mut large = load::sequential(target, Ask::Call(LARGE), calls / 10, calls)?;
+        self.report.set(&format!("{name}_1mib_p50_us"), large.quantile_us(0.5));
+        Ok(())
     }
 
     fn latency_only(&mut self, variant: &Variant, upstream: &Upstream) -> Result<()> {
@@ -183,6 +196,7 @@ impl Bench<'_> {
         self.report.set("rss_idle_mib", gateway.resident_mib()?);
         self.one_caller(variant.name, &gateway.target)?;
         self.many(variant.name, &gateway.target, 16)?;
+        self.relayed(variant.name, &gateway.target)?;
         let peak = with_peak_memory(gateway.id(), || self.many(variant.name, &gateway.target, 64))?;
         self.report.set("rss_load_mib", peak);
         Ok(())
@@ -201,12 +215,28 @@ impl Bench<'_> {
     }
 
     fn list(&mut self) -> Result<()> {
-        let upstream = Upstream::start(1_000)?;
-        let gateway = self.start(&LIST, &upstream)?;
-        let lists = self.effort.lists;
-        let mut latencies = load::sequential(&gateway.target, Ask::List, lists / 10, lists)?;
-        self.report.set("list_1000_p50_us", latencies.quantile_us(0.5));
+        // 240 tools are a list of 84 KB.
+        for (tools, name) in [(1_000, "list_1000"), (240, "list_84kb")] {
+            let upstream = Upstream::start(tools)?;
+            let gateway = self.start(&LIST, &upstream)?;
+            let lists = self.effort.lists;
+            let mut latencies = load::sequential(&gateway.target, Ask::List, lists / 10, lists)?;
+            self.report.set(&format!("{name}_p50_us"), latencies.quantile_us(0.5));
+        }
         Ok(())
+    }
+
+    /// What the gateway adds to each event of a stream: to the whole call, without what it
+    /// adds to a call with no events, shared out.
+    fn per_event(&mut self) {
+        let added = |report: &Report, name: &str| {
+            let get = |who: &str| report.get(&format!("{who}{name}_p50_us"));
+            Some(get("full_process")? - get("direct")?)
+        };
+        let report = &self.report;
+        if let (Some(stream), Some(call)) = (added(report, "_stream"), added(report, "")) {
+            self.report.set("sse_added_per_event_us", (stream - call) / EVENTS as f64);
+        }
     }
 
     fn configure(&self, variant: &Variant, upstream: &Upstream) -> Result<(PathBuf, String)> {

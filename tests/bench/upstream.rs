@@ -33,7 +33,17 @@ pub(crate) fn serve(tools: usize) -> Result<()> {
     })
 }
 
-/// The `tools/list` result: `echo` (reads only), `put` (writes) and `tool_NNNN`.
+/// Events that a call of [`STREAM`] tells before its answer.
+pub(crate) const EVENTS: usize = 50;
+/// Length of the text that a call of [`LARGE`] answers with.
+const LARGE_TEXT: usize = 1 << 20;
+/// The tool that tells of its progress.
+pub(crate) const STREAM: &str = "stream";
+/// The tool with the large answer.
+pub(crate) const LARGE: &str = "large";
+
+/// The `tools/list` result: `echo` and `stream` (read only), `put` (writes), `large` and
+/// `tool_NNNN`.
 fn tool_list(tools: usize) -> String {
     let mut list = String::from(r#"{"resultType":"complete","tools":["#);
     for index in 0..tools {
@@ -54,6 +64,8 @@ pub(crate) fn tool_name(index: usize) -> String {
     match index {
         0 => "echo".into(),
         1 => "put".into(),
+        2 => STREAM.into(),
+        3 => LARGE.into(),
         _ => format!("tool_{index:04}"),
     }
 }
@@ -118,11 +130,16 @@ fn answer(head: &[u8], message: &[u8], list: &str, output: &mut Vec<u8>) {
         output.extend_from_slice(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n");
         return;
     };
-    if contains(message, b"\"tools/call\"") {
+    if contains(message, b"\"name\":\"stream\"") {
+        stream(message, id, output);
+    } else if contains(message, b"\"tools/call\"") {
+        let large = contains(message, b"\"name\":\"large\"");
+        let filler = if large { "x".repeat(LARGE_TEXT) } else { String::new() };
         let text = text_member(message, b"\"message\":\"");
         let parts = [
             br#","result":{"resultType":"complete","content":[{"type":"text","text":""#.as_slice(),
             text,
+            filler.as_bytes(),
             br#""}],"isError":false}}"#,
         ];
         respond(output, "200 OK", id, &parts);
@@ -133,6 +150,34 @@ fn answer(head: &[u8], message: &[u8], list: &str, output: &mut Vec<u8>) {
     } else {
         respond(output, "404 Not Found", id, &[b",\"error\":", UNKNOWN.as_bytes(), b"}"]);
     }
+}
+
+/// An answer with progress in front of it, in one piece, so that what is measured is the
+/// relaying of events and not the waiting for them.
+fn stream(message: &[u8], id: &[u8], output: &mut Vec<u8>) {
+    let token = member(message, b"\"progressToken\":").unwrap_or(b"0");
+    let token = String::from_utf8_lossy(token);
+    let text = String::from_utf8_lossy(text_member(message, b"\"message\":\"")).into_owned();
+    let id = String::from_utf8_lossy(id);
+    let mut body = String::with_capacity(EVENTS * 192);
+    for at in 1..=EVENTS {
+        let _ = write!(
+            body,
+            "data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{token},\"progress\":{at},\"total\":{EVENTS},\"message\":\"step {at}\"}}}}\n\n"
+        );
+    }
+    let _ = write!(
+        body,
+        "data: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"content\":[{{\"type\":\"text\",\"text\":\"{text}\"}}],\"isError\":false}}}}\n\n"
+    );
+    output.extend_from_slice(
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )
+        .as_bytes(),
+    );
+    output.extend_from_slice(body.as_bytes());
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
