@@ -264,8 +264,9 @@ pub(crate) fn tells(tag: &Value, uris: &[Value]) -> Vec<Step> {
     let changed =
         lists.map(|list| notify(&format!("notifications/{list}/list_changed"), tag.clone()));
     let updated = uris.iter().map(|uri| {
-        let mut params = tag.clone();
-        params["uri"] = uri.clone();
+        let meta = member(tag, "_meta");
+        let params =
+            if meta.is_null() { json!({"uri": uri}) } else { json!({"_meta": meta, "uri": uri}) };
         notify("notifications/resources/updated", params)
     });
     changed.into_iter().chain(updated).collect()

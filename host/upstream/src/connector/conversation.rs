@@ -7,7 +7,7 @@
 use http::{HeaderName, HeaderValue};
 use tidegate_model::{Answer, Given, Operation};
 use tidegate_wire::{
-    client::{Outgoing, PeerError, peer::Fault},
+    client::{Outgoing, Peer, PeerError, peer::Fault},
     mcp::Era,
 };
 use tokio::sync::watch;
@@ -91,10 +91,10 @@ fn misled(operation: &Operation, why: String) -> ConnectorError {
     PeerError::from(Fault::Result { method: operation.method(), why }).into()
 }
 
-/// The credential, and the arguments that the tool wants mirrored.
+/// The credential, and the arguments that the tool wants mirrored where there are headers.
 fn first_headers(source: Source<'_>, operation: &Operation) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = source.headers.to_vec();
-    if let Operation::CallTool(call) = operation {
+    if let (Peer::Http(_), Operation::CallTool(call)) = (source.peer, operation) {
         headers.extend(operation::mirrored_arguments(&call.tool, &call.arguments));
     }
     headers

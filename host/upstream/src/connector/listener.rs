@@ -156,3 +156,6 @@ fn update(note: Notification) -> Option<Update> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,19 +93,22 @@ async fn only_what_was_declared_is_asked_for() {
 
 #[tokio::test]
 async fn a_list_that_fails_costs_no_other() {
-    let fails: [(fn(&str) -> Act, &str); 4] = [
-        (|_| Act::Hang, "did not answer in time"),
+    type List = fn(&str) -> Act;
+    for (fail, part) in [
+        ((|_| Act::Hang) as List, "did not answer in time"),
         (|_| Act::Close, ""),
         (|_| Act::raw(r#"{"prompts":7}"#), "must be an array"),
         (|_| Act::raw(r#"{"prompts":[],"nextCursor":"x"}"#), "does not move on"),
-    ];
-    for (fail, part) in fails {
+    ] {
         let mock = server(r#"{"prompts":{}}"#, fail).await;
         let list = listed(&mock, Duration::from_millis(400)).await;
         assert_eq!(list.offer.tools.len(), 1);
         assert!(list.offer.prompts.is_empty() && list.offer.features.prompts);
         assert_eq!(list.unread.len(), 1, "{part}");
-        assert_eq!((list.unread[0].list, list.unread[0].method), (List::Prompts, "prompts/list"));
+        assert_eq!(
+            (list.unread[0].list, list.unread[0].method),
+            (super::List::Prompts, "prompts/list")
+        );
         assert!(list.unread[0].reason.contains(part), "{}", list.unread[0].reason);
     }
 }

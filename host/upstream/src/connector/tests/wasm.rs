@@ -1,7 +1,7 @@
 //! What is particular to `wasm`: a guest per call, and its words as answers.
 
 use bytes::Bytes;
-use tidegate_model::UserId;
+use tidegate_model::{Operation, ResourceRef, UserId};
 use tidegate_wasm::{Binding, CallContext, Grants, GuestConnector, Limits, Sandbox, Settings};
 
 use super::{stand::parts, *};
@@ -93,4 +93,16 @@ async fn a_guest_that_runs_on_ends_with_its_deadline() {
     let connector = guest("loop").await;
     let late = call_within(&connector, "act", "{}", Duration::from_millis(30)).await;
     assert!(matches!(late, Err(ConnectorError::Deadline)), "{late:?}");
+}
+
+#[tokio::test]
+async fn what_components_do_not_offer_is_not_known() {
+    let connector = guest("count").await;
+    let uri = ResourceRef { connector: connector.id().clone(), uri: "test://one".into() };
+    let call = Call { operation: Operation::ReadResource(uri), ..a_call("crm", "act", "{}") };
+    let answer = connector.call(arm(&connector, call), Exchange::default()).await.unwrap();
+    assert!(matches!(&answer, Answer::Error(_)));
+    let expected = json!({"code": -32601, "message": "resources/read is not known here"});
+    assert_eq!(value(&answer), expected);
+    assert_eq!(connector.health().state, HealthState::Up, "an error is an answer");
 }
