@@ -23,6 +23,8 @@ mod leaks;
 #[cfg(test)]
 mod listening;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod own_stream;

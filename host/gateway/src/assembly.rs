@@ -134,8 +134,8 @@ impl Assembly {
         for id in opened.keys() {
             let record = self.records.gone(org, id).await;
             let record = record.map_err(|error| store_fault(Path::new("store"), &error))?;
-            for record in &record {
-                gone.extend(offers::approved(id, record, None).tools.iter().cloned());
+            if let Some(record) = record {
+                gone.extend(offers::approved(id, &record, None).tools.iter().cloned());
             }
         }
         Ok(gone)

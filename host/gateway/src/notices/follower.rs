@@ -17,7 +17,7 @@ use tidegate_governance::{
     policy::RequestContext,
 };
 use tidegate_identity::{Caller, SignIn};
-use tidegate_model::{ConnectorId, Json, ResourceRef, Timestamp, VmcpId};
+use tidegate_model::{ConnectorId, Json, ResourceRef, RevisionId, Timestamp, VmcpId};
 use tidegate_upstream::connector::List;
 use tidegate_wire::{
     json::Raw,
@@ -86,8 +86,19 @@ pub(crate) struct Follower {
     receiver: broadcast::Receiver<Notice>,
     seen: Arc<View>,
     expires: Option<Timestamp>,
-    queue: VecDeque<Told>,
+    /// The revision under which the caller's right was looked at last.
+    checked: RevisionId,
+    queue: VecDeque<Due>,
     ended: bool,
+}
+
+/// Something to be told when the client is ready for it, if it still may hear it then.
+#[derive(Debug)]
+enum Due {
+    List(List),
+    /// A resource, with the connector's `params`.
+    Resource(ResourceRef, Json),
+    Task(ConnectorId, Json),
 }
 
 /// What has come in since the client was told last.
@@ -143,6 +154,7 @@ impl Follower {
             receiver,
             seen: revision.view(caller, vmcp),
             expires: None,
+            checked: revision.id,
             queue: VecDeque::new(),
             ended: false,
         };
@@ -168,8 +180,11 @@ impl Follower {
             if self.ended {
                 return None;
             }
-            if let Some(told) = self.queue.pop_front() {
-                return Some(told);
+            if let Some(due) = self.queue.pop_front() {
+                match self.told(due) {
+                    Some(told) => return Some(told),
+                    None => continue,
+                }
             }
             let mut burst = Burst::default();
             tokio::select! {
@@ -234,28 +249,68 @@ impl Follower {
         if burst.is_empty() {
             return;
         }
-        let Some(revision) = self.gateway.revision(self.caller.org().as_str()) else {
-            return self.end();
-        };
-        let Some(vmcp) = revision.snapshot.vmcp(self.vmcp.as_str()) else { return self.end() };
-        if !self.may_listen(&revision, vmcp) {
-            return self.end();
-        }
+        let Some(revision) = self.revision() else { return self.end() };
+        let Some(vmcp) = self.checked(&revision, true) else { return self.end() };
         if burst.revised || burst.lagged {
             self.follows.relocate(vmcp);
         }
         self.lists(&revision, vmcp, &burst);
-        for ((connector, uri), params) in burst.resources {
-            self.resource(&revision, vmcp, ResourceRef { connector, uri }, &params);
-        }
+        let mut resources = burst.resources;
         if burst.lagged {
-            self.all_resources(&revision, vmcp);
+            // Each may have changed unheard.
+            resources.extend(self.follows.held().into_iter().filter_map(|place| {
+                let params = Json::of(&BTreeMap::from([("uri", &place.1)])).ok()?;
+                Some((place, params))
+            }));
         }
-        for (connector, params) in burst.tasks {
-            if vmcp.vmcp.connectors.contains(&connector) {
-                self.queue.push_back(Told::TaskStatus { connector, params });
+        let resource =
+            |((connector, uri), params)| Due::Resource(ResourceRef { connector, uri }, params);
+        self.queue.extend(resources.into_iter().map(resource));
+        let task = |(connector, params)| Due::Task(connector, params);
+        self.queue.extend(burst.tasks.into_iter().map(task));
+    }
+
+    /// What is due, if the caller may hear it at this moment; ends where they may hear
+    /// nothing any more.
+    fn told(&mut self, due: Due) -> Option<Told> {
+        let revision = self.revision();
+        let vmcp = revision.as_ref().and_then(|revision| self.checked(revision, false));
+        let (Some(revision), Some(vmcp)) = (&revision, vmcp) else {
+            self.end();
+            return None;
+        };
+        match due {
+            Due::List(List::Tools) => Some(Told::ToolsChanged),
+            Due::List(List::Prompts) => Some(Told::PromptsChanged),
+            Due::List(List::Resources) => Some(Told::ResourcesChanged),
+            Due::Resource(at, params) => {
+                let may = vmcp.vmcp.connectors.contains(&at.connector)
+                    && revision.policies.visible_resource(&self.caller, &self.vmcp, &at);
+                let told =
+                    || vmcp.uris.rewrite(&at.connector, Rewrite::Updated, &unmarked(&params));
+                may.then(|| Told::ResourceUpdated(told()))
+            }
+            Due::Task(connector, params) => {
+                let is_here = vmcp.vmcp.connectors.contains(&connector);
+                is_here.then_some(Told::TaskStatus { connector, params })
             }
         }
+    }
+
+    fn revision(&self) -> Option<Arc<Revision>> {
+        self.gateway.revision(self.caller.org().as_str())
+    }
+
+    /// The virtual MCP, if the caller may listen to it: looked at anew where `always`, else
+    /// where there is another revision or the credential has expired.
+    fn checked<'a>(&mut self, revision: &'a Revision, always: bool) -> Option<&'a PublishedVmcp> {
+        let vmcp = revision.snapshot.vmcp(self.vmcp.as_str())?;
+        let is_over = self.expires.is_some_and(|end| end <= self.gateway.clock.now());
+        if (always || is_over || revision.id != self.checked) && !self.may_listen(revision, vmcp) {
+            return None;
+        }
+        self.checked = revision.id;
+        Some(vmcp)
     }
 
     /// Whether the caller is still who they were and may still use this virtual MCP; takes
@@ -287,47 +342,16 @@ impl Follower {
     /// The lists that now read otherwise, or that a connector on them announced.
     fn lists(&mut self, revision: &Revision, vmcp: &PublishedVmcp, burst: &Burst) {
         let now = revision.view(&self.caller, vmcp);
-        for (list, told) in [
-            (List::Tools, Told::ToolsChanged),
-            (List::Prompts, Told::PromptsChanged),
-            (List::Resources, Told::ResourcesChanged),
-        ] {
+        for list in [List::Tools, List::Prompts, List::Resources] {
             let announced = || {
                 burst.listed.iter().any(|(connector, of)| *of == list && now.shows(list, connector))
             };
             if self.accepts(list) && (burst.lagged || now.differs(&self.seen, list) || announced())
             {
-                self.queue.push_back(told);
+                self.queue.push_back(Due::List(list));
             }
         }
         self.seen = now;
-    }
-
-    /// Tells of one resource, if the caller may read it at this moment.
-    fn resource(
-        &mut self,
-        revision: &Revision,
-        vmcp: &PublishedVmcp,
-        at: ResourceRef,
-        params: &Json,
-    ) {
-        if revision.policies.visible_resource(&self.caller, &self.vmcp, &at) {
-            let params = vmcp.uris.rewrite(&at.connector, Rewrite::Updated, &unmarked(params));
-            self.queue.push_back(Told::ResourceUpdated(params));
-        }
-    }
-
-    /// Tells of every resource that is followed: each may have changed unheard.
-    fn all_resources(&mut self, revision: &Revision, vmcp: &PublishedVmcp) {
-        for uri in self.follows.uris() {
-            let at = vmcp.uris.locate(&uri);
-            let may = at.is_some_and(|at| {
-                revision.policies.visible_resource(&self.caller, &self.vmcp, &at)
-            });
-            if let (true, Ok(params)) = (may, Json::of(&serde_json::json!({ "uri": uri }))) {
-                self.queue.push_back(Told::ResourceUpdated(params));
-            }
-        }
     }
 
     fn accepts(&self, list: List) -> bool {

@@ -132,9 +132,9 @@ impl Follows {
         fits
     }
 
-    /// Lets a task go; whether it was followed.
-    pub(crate) fn unfollow_task(&self, connector: &ConnectorId, id: &str) -> bool {
-        self.lock().tasks.remove(&(connector.clone(), id.into()))
+    /// Lets a task go.
+    pub(crate) fn unfollow_task(&self, connector: &ConnectorId, id: &str) {
+        self.lock().tasks.remove(&(connector.clone(), id.into()));
     }
 
     /// The virtual MCP is published anew: each URI may mean another place, or none for now.
@@ -166,9 +166,9 @@ impl Follows {
         self.lock().tasks.contains(&(connector.clone(), id.into()))
     }
 
-    /// All published URIs that are followed.
-    pub(super) fn uris(&self) -> Vec<Box<str>> {
-        self.lock().uris.keys().cloned().collect()
+    /// All resources that are followed and can be located.
+    pub(super) fn held(&self) -> BTreeSet<Place> {
+        self.lock().following.held().clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -105,11 +105,6 @@ impl Scripted {
             self.changes.send_modify(|count| *count += 1);
         }
     }
-
-    /// How many listen to it.
-    pub(crate) fn listeners(&self) -> usize {
-        self.updates.receiver_count()
-    }
 }
 
 impl Connector for Scripted {

@@ -285,7 +285,7 @@ async fn tasks_are_told_to_whoever_follows_them_and_to_nobody_else() {
     }
     assert_eq!(told(&mut one), expected, "every state, in order");
     assert_eq!(told(&mut other), []);
-    assert!(one.follows().unfollow_task(&crm, "t-1"));
+    one.follows().unfollow_task(&crm, "t-1");
     stand.gateway.notices.tell(status("t-1", "late").0);
     assert_eq!(told(&mut one), []);
 }
@@ -332,6 +332,31 @@ async fn it_ends_with_the_right_to_listen() {
         drop(one);
         assert_eq!(crm.asked(), [vec!["doc:a"], vec![]], "{why}");
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_slow_client_is_looked_at_again() {
+    let stand = Stand::new().await;
+    let (_crm, mut setup) = crm_alone();
+    stand.revise(&setup, &[]);
+    let wish = Wanted { tools: true, ..of(&["doc:a", "doc:b"]) };
+    let mut one = follower(&stand, Some("key"), wish.clone());
+    let mut other = follower(&stand, Some("key"), wish);
+    setup.connectors[0].1 = CRM.replace("find", "seek");
+    stand.revise(&setup, &[]);
+    for uri in ["doc:a", "doc:b"] {
+        stand.gateway.notices.tell(updated("crm", &format!(r#"{{"uri":"{uri}"}}"#)));
+    }
+    assert_eq!(one.next().await, Some(Told::ToolsChanged));
+    assert_eq!(other.next().await, Some(Told::ToolsChanged));
+    setup.policies = r#"permit (principal, action, resource);
+        forbid (principal, action == Action::"read_resource", resource == Resource::"crm/doc:a");"#
+        .to_owned();
+    stand.revise(&setup, &[]);
+    assert_eq!(told(&mut one), [Told::ResourceUpdated(json(r#"{"uri":"doc:b"}"#))]);
+    setup.keys.clear();
+    stand.revise(&setup, &[]);
+    assert!(has_ended(&mut other), "nothing of what waited is told");
 }
 
 #[tokio::test]
