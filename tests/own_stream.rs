@@ -6,7 +6,9 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Era, EventStream, Mock, MockTool, Session, Setup, TestGateway, eventually};
+use crate::support::{
+    Era, EventStream, Mock, MockTool, Reply, Session, Setup, TestGateway, eventually,
+};
 
 const TOOLS: &str = "notifications/tools/list_changed";
 
@@ -213,5 +215,49 @@ async fn resources_are_followed_by_who_may_read_them() {
         // Bob subscribed to nothing: the first thing he hears is the end.
         assert!(bob.close().await.status.is_success());
         assert_eq!(of_bob.next().await, None, "{era:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_told_of_to_who_has_it() {
+    let definition = json!({
+        "name": "long",
+        "inputSchema": { "type": "object" },
+        "execution": { "taskSupport": "optional" },
+    });
+    let state = |status: &str| {
+        let at = "2026-01-01T00:00:00Z";
+        json!({ "taskId": "their-own", "status": status, "createdAt": at, "lastUpdatedAt": at,
+            "ttl": 60_000 })
+    };
+    let long =
+        MockTool::new(definition, move |_| Reply::Result(json!({ "task": state("working") })));
+    let mock = Mock::start(Era::Legacy, vec![long]).await;
+    let gateway = Setup::simple(&mock).key("bob", &["staff"]).start().await;
+    let session = gateway.client("alice", "main").session("2025-11-25").await;
+    let bob = gateway.client("bob", "main").session("2025-11-25").await;
+    let (mut stream, mut of_bob) = (session.listen(None).await, bob.listen(None).await);
+    let params = json!({ "name": "long", "arguments": {}, "task": { "ttl": 60_000 } });
+    let created = session.request("tools/call", params).await;
+    let published = created.result()["task"]["taskId"].as_str().unwrap().to_owned();
+    assert_ne!(published, "their-own");
+    eventually("somebody who listens upstream", || async {
+        (mock.tell("notifications/tasks/status", state("working")) > 0).then_some(())
+    })
+    .await;
+    mock.tell("notifications/tasks/status", state("completed"));
+    let mut states = Vec::new();
+    while states.last().is_none_or(|last| last != "completed") {
+        let told = next(&mut stream).await;
+        assert_eq!(told["method"], "notifications/tasks/status", "{told}");
+        assert_eq!(told["params"]["taskId"], published, "{told}");
+        assert!(!told.to_string().contains("their-own"), "{told}");
+        states.push(told["params"]["status"].clone());
+    }
+    // It is over: nothing more is told of it, and nothing of it to anybody else.
+    mock.tell("notifications/tasks/status", state("failed"));
+    for (session, stream) in [(&session, &mut stream), (&bob, &mut of_bob)] {
+        assert!(session.close().await.status.is_success());
+        assert_eq!(stream.next().await, None);
     }
 }

@@ -344,11 +344,15 @@ async fn legacy(
 
 /// What it says that it can do.
 fn capabilities(shared: &Shared) -> Value {
-    if shared.resources.lock().unwrap().is_empty() {
-        return json!({ "tools": { "listChanged": true } });
+    let mut all = json!({ "tools": { "listChanged": true } });
+    if !shared.resources.lock().unwrap().is_empty() {
+        all["resources"] = json!({ "subscribe": true, "listChanged": true });
     }
-    let resources = json!({ "subscribe": true, "listChanged": true });
-    json!({ "tools": { "listChanged": true }, "resources": resources })
+    let tools = shared.tools.lock().unwrap();
+    if tools.iter().any(|tool| tool.definition.get("execution").is_some()) {
+        all["tasks"] = json!({ "cancel": {}, "requests": { "tools": { "call": {} } } });
+    }
+    all
 }
 
 /// What is told from now on, marked with the subscription where there is one.

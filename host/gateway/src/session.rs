@@ -9,9 +9,9 @@ pub(crate) mod questions;
 pub(crate) mod streams;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,7 +20,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use tidegate_identity::Caller;
-use tidegate_model::{OrgId, Timestamp, UserId, VmcpId};
+use tidegate_model::{ConnectorId, OrgId, Timestamp, UserId, VmcpId};
 use tidegate_wire::{
     client::{Affinity, ClientCan, Profile},
     mcp::{Level, OwnedId, Revision, code},
@@ -62,7 +62,11 @@ pub(crate) struct Session {
     own: Mutex<Option<u64>>,
     questions: OnceLock<Questions>,
     follows: OnceLock<Arc<Follows>>,
+    tasks: Mutex<Tasks>,
 }
+
+/// Published ids of tasks, by connector and the connector's own id.
+pub(crate) type Tasks = BTreeMap<(ConnectorId, Box<str>), Box<str>>;
 
 /// Why no session could be opened.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +144,16 @@ impl Session {
     pub(crate) fn is_own_event(&self, id: &str) -> bool {
         let own = *self.own.lock().unwrap_or_else(PoisonError::into_inner);
         own.is_some() && self.streams.get().and_then(|streams| streams.stream_of(id)) == own
+    }
+
+    /// The tasks that its client is told about.
+    pub(crate) fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The virtual MCP it is at.
+    pub(crate) fn vmcp(&self) -> &VmcpId {
+        &self.vmcp
     }
 
     /// Whose organisation it belongs to.
@@ -260,6 +274,7 @@ impl Sessions {
             own: Mutex::default(),
             questions: OnceLock::new(),
             follows: OnceLock::new(),
+            tasks: Mutex::default(),
         };
         self.shard(&id, |map| map.insert(id.clone(), Arc::new(session)));
         Ok(id)

@@ -5,6 +5,7 @@
 //! What is told while it runs goes on a stream that the session keeps, see [`telling`].
 
 mod own;
+mod tasks;
 mod telling;
 
 use std::sync::Arc;
@@ -91,12 +92,16 @@ pub(super) fn detached(
     let id = call.id.clone();
     let lost = rejected(&id, &failed());
     let (tracker, cut) = (gateway.detached.clone(), gateway.cut.clone());
+    let task_of = tasks::is_wanted(&call.request).then(|| call.admitted.clone());
     let task = tracker.spawn(async move {
         let ended = tokio::select! {
-            ended = call.run(gateway, exchange) => ended,
+            ended = call.run(Arc::clone(&gateway), exchange) => ended,
             () = cancelled.cancelled() => rejected(&id, &gone()),
             () = cut.cancelled() => rejected(&id, &gone()),
         };
+        if let Some(admitted) = task_of {
+            tasks::created(&gateway, &admitted, &session, &ended.text);
+        }
         session.end(&id);
         ended
     });

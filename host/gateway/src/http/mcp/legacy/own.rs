@@ -69,7 +69,7 @@ async fn tell(
         };
         match told {
             Some(told) => {
-                if let Some(text) = message(told) {
+                if let Some(text) = message(&gateway, &session, told) {
                     writer.put(&text);
                 }
             }
@@ -78,14 +78,17 @@ async fn tell(
     }
 }
 
-/// The notification, where the session's revision knows it.
-fn message(told: Told) -> Option<Vec<u8>> {
+/// The notification; `None` for the task of somebody else.
+fn message(gateway: &Gateway, session: &Session, told: Told) -> Option<Vec<u8>> {
     let (method, params) = match told {
         Told::ToolsChanged => (Method::ToolsChanged, None),
         Told::PromptsChanged => (Method::PromptsChanged, None),
         Told::ResourcesChanged => (Method::ResourcesChanged, None),
         Told::ResourceUpdated(params) => (Method::ResourceUpdated, Some(params)),
-        Told::TaskStatus { .. } => return None,
+        Told::TaskStatus { connector, params } => {
+            let params = super::tasks::status(gateway, session, connector, &params)?;
+            (Method::TaskStatus, Some(params))
+        }
     };
     let mut text = Vec::with_capacity(128 + params.as_ref().map_or(0, Json::len));
     envelope::notification(&mut text, method.name(), params.as_ref().map(Raw::from));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tidegate_model::{Answer, Json};
 use tidegate_wire::{
-    client::{Event, Question},
+    client::{Event, Notification, Question},
     json::{Raw, write_string},
     mcp::{
         OwnedId, Revision, envelope,
@@ -95,7 +95,9 @@ impl Telling {
     async fn tell(&mut self, event: Event) {
         match event {
             Event::Notification(note) => {
-                if let Some(message) = message(&note, self.client.token.as_deref()) {
+                if belongs(&note, self.client.session.revision)
+                    && let Some(message) = message(&note, self.client.token.as_deref())
+                {
                     self.writer.put(&message);
                 }
             }
@@ -141,6 +143,17 @@ impl Telling {
             envelope::notification(&mut text, Method::Cancelled.name(), Some(params));
             self.writer.put(&text);
         }
+    }
+}
+
+/// Whether a notification is one that a client of this revision gets beside an answer.
+fn belongs(note: &Notification, revision: Revision) -> bool {
+    match Method::parse(&note.method) {
+        // What is not of the core protocol is between the client and the server.
+        None | Some(Method::Progress | Method::LogMessage) => true,
+        Some(Method::ElicitComplete) => revision >= Revision::V2025_11_25,
+        // All else speaks of the server as a whole, in terms that are not the client's.
+        Some(_) => false,
     }
 }
 
