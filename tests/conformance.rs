@@ -40,14 +40,15 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// The fixture, until it is dropped.
-struct Fixture {
-    url: String,
+pub(crate) struct Fixture {
+    /// Its endpoint.
+    pub(crate) url: String,
     _child: Child,
 }
 
 impl Fixture {
     /// A fixture that speaks `legacy`, `modern` or `both`.
-    async fn start(era: &str) -> Self {
+    pub(crate) async fn start(era: &str) -> Self {
         let mut command = Command::new(example("conformance_server"));
         command.args(["--era", era]).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -15,6 +15,8 @@ mod crash;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod governance;
 #[cfg(test)]
 mod guests;

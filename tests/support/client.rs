@@ -273,7 +273,7 @@ impl Client {
         params: &'a Value,
     ) -> Vec<(&'a str, &'a str)> {
         let mut headers = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
-        let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
+        let name = ["name", "uri", "taskId"].iter().find_map(|member| params.get(*member)?.as_str());
         headers.extend(name.map(|name| ("mcp-name", name)));
         headers
     }
