@@ -1,6 +1,6 @@
 //! The HTTP peer against scripted servers: both eras, and everything a server gets wrong.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tidegate_model::{Json, TraceContext};
 use tokio::sync::mpsc;
@@ -8,13 +8,20 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     client::{
-        Event, Exchange, Heard, Member, Notification, Wanted,
+        ClientCan, Event, Exchange, Member, Notification,
         egress::{AddressPolicy, Egress, Resolver, Rules},
         mock::{Act, Mock, Seen},
         peer::Fault,
     },
-    mcp::revision::Revision,
+    mcp::{Level, revision::Revision},
 };
+
+mod bad_answers;
+mod eras;
+mod listening;
+mod questions;
+mod resumption;
+mod sessions;
 
 fn peer_with(mock: &Mock, settings: HttpSettings) -> HttpPeer {
     let egress = Egress::new(Resolver::System, None).unwrap();
@@ -25,6 +32,12 @@ fn peer_with(mock: &Mock, settings: HttpSettings) -> HttpPeer {
 
 fn peer(mock: &Mock) -> HttpPeer {
     peer_with(mock, HttpSettings { answer_limit: 1 << 20, ..HttpSettings::default() })
+}
+
+/// The responses that were sent to the server.
+fn replies(mock: &Mock) -> Vec<Seen> {
+    let is_reply = |seen: &Seen| seen.method == "POST" && seen.at("/method").is_null();
+    mock.seen().into_iter().filter(is_reply).collect()
 }
 
 fn result(seen: &Seen, result: &str) -> String {
@@ -63,6 +76,52 @@ async fn legacy(call: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static) -> Moc
         _ => call(seen),
     })
     .await
+}
+
+/// A legacy server that declares `capabilities` and calls its sessions `s1`, `s2` and so on;
+/// its answer to all but the handshake is `call`.
+async fn numbered(
+    capabilities: &str,
+    call: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
+) -> Mock {
+    let initialized = INITIALIZED.replace("{},", &format!("{capabilities},"));
+    let count = AtomicUsize::new(0);
+    Mock::start(move |seen, _| match (seen.at("/method").as_str(), &*seen.method) {
+        (Some("server/discover"), _) => vec![Act::json(404, "{}")],
+        (Some("initialize"), _) => {
+            let id = format!("s{}", count.fetch_add(1, Ordering::SeqCst) + 1);
+            let headers = [("content-type", "application/json"), ("mcp-session-id", &*id)];
+            vec![Act::reply(200, &headers, &result(seen, &initialized))]
+        }
+        (Some("notifications/initialized"), _) | (_, "DELETE") => vec![Act::accepted()],
+        (None, "POST") => vec![Act::accepted()],
+        _ => call(seen),
+    })
+    .await
+}
+
+/// A client that can be asked, and what reaches it.
+fn client(affinity: u128, profile: Profile) -> (Exchange, mpsc::Receiver<Event>) {
+    let (events, met) = mpsc::channel(32);
+    let exchange = Exchange {
+        affinity: Some(Affinity(affinity)),
+        can: ClientCan { profile, ..ClientCan::default() },
+        progress: true,
+        events: Some(events),
+        patience: Duration::from_secs(30),
+        ..Exchange::default()
+    };
+    (exchange, met)
+}
+
+async fn call_as(peer: &HttpPeer, exchange: &Exchange) -> Result<Answer, PeerError> {
+    let outgoing =
+        Outgoing { method: "tools/call", exchange: Some(exchange), ..Outgoing::default() };
+    peer.request(&outgoing).await
+}
+
+fn count(mock: &Mock, method: &str) -> usize {
+    mock.methods().iter().filter(|found| *found == method).count()
 }
 
 async fn call(peer: &HttpPeer) -> Result<Answer, PeerError> {
@@ -121,48 +180,6 @@ async fn legacy_servers_get_a_session() {
     peer.close(&[]).await;
     let last = mock.seen().pop().unwrap();
     assert_eq!((last.method.as_str(), last.header("mcp-session-id")), ("DELETE", Some("s1")));
-}
-
-#[tokio::test]
-async fn the_era_is_found_out() {
-    let modern_error =
-        |code: i64, data: &str| format!(r#"{{"code":{code},"message":"no","data":{data}}}"#);
-    // The answer to the probe (status and `error`), and what has to follow it.
-    let table = [
-        (400, modern_error(-32_020, "{}"), "tools/call"),
-        (400, modern_error(-32_022, r#"{"supported":["2026-07-28"]}"#), "tools/call"),
-        (400, modern_error(-32_022, r#"{"supported":["2025-11-25"]}"#), "initialize"),
-        (400, modern_error(-32_022, r#"{"supported":["2031-01-01"]}"#), ""),
-        (400, modern_error(-32_000, "{}"), "initialize"),
-        (404, modern_error(-32_601, "{}"), "initialize"),
-        (405, String::new(), "initialize"),
-        (500, String::new(), "initialize"),
-        (200, modern_error(-32_601, "{}"), "initialize"),
-        (200, modern_error(-32_602, "{}"), "initialize"),
-        (401, String::new(), ""),
-    ];
-    for (status, error, next) in table {
-        let row = format!("{status} {error}");
-        let mock = Mock::start(move |seen, _| {
-            let id = seen.at("/id");
-            match seen.at("/method").as_str() {
-                Some("server/discover") if error.is_empty() => {
-                    vec![Act::reply(status, &[("content-type", "text/html")], "<html>")]
-                }
-                Some("server/discover") => {
-                    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#);
-                    vec![Act::json(status, &body)]
-                }
-                Some("initialize") => vec![Act::json(200, &result(seen, INITIALIZED))],
-                Some("notifications/initialized") => vec![Act::accepted()],
-                _ => vec![Act::json(200, &result(seen, "{}"))],
-            }
-        })
-        .await;
-        let outcome = call(&peer(&mock)).await;
-        assert_eq!(outcome.is_ok(), !next.is_empty(), "{row}: {outcome:?}");
-        assert_eq!(mock.methods().get(1).map_or("", String::as_str), next, "{row}");
-    }
 }
 
 #[tokio::test]
@@ -235,12 +252,6 @@ async fn noted(mock: &Mock) -> (Result<Answer, PeerError>, Vec<Notification>) {
     (answer, notes)
 }
 
-async fn heard(peer: &HttpPeer) -> Result<Heard, PeerError> {
-    let (_keep, wanted) = watch::channel(Wanted::default());
-    let (sink, _heard) = mpsc::channel(64);
-    peer.listen(wanted, &[], &sink).await
-}
-
 fn progress(token: &serde_json::Value, at: u32) -> Act {
     Act::event(&format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{at}}}}}"#
@@ -294,36 +305,6 @@ async fn a_flood_of_progress_is_dropped_not_kept() {
     assert_eq!(notes.len(), 8, "as many as the channel holds");
 }
 
-/// The responses that were sent to the server.
-fn replies(mock: &Mock) -> Vec<Seen> {
-    let is_reply = |seen: &Seen| seen.method == "POST" && seen.at("/method").is_null();
-    mock.seen().into_iter().filter(is_reply).collect()
-}
-
-#[tokio::test]
-async fn questions_are_answered_while_the_call_goes_on() {
-    let mock = legacy(|seen| match seen.at("/method").as_str() {
-        Some("tools/call") => vec![
-            Act::stream(),
-            Act::event(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#),
-            Act::event(r#"{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{}}"#),
-            Act::event(&result(seen, "{}")),
-        ],
-        _ => vec![Act::accepted()],
-    })
-    .await;
-    call(&peer(&mock)).await.unwrap();
-    mock.until(|mock| replies(mock).len() == 2).await;
-    let mut replies = replies(&mock);
-    replies.sort_by_key(|seen| seen.at("/id") == 7);
-    assert_eq!(
-        (replies[0].at("/id"), replies[0].at("/result")),
-        ("p".into(), serde_json::json!({}))
-    );
-    assert_eq!((replies[1].at("/id"), replies[1].at("/error/code")), (7.into(), (-32_601).into()));
-    assert_eq!(replies[1].header("mcp-session-id"), Some("s1"));
-}
-
 #[tokio::test]
 async fn list_changes_tick() {
     let mock = modern(|seen| {
@@ -336,51 +317,6 @@ async fn list_changes_tick() {
     assert_eq!(*peer.changes().borrow(), 2, "one for the session, one for the list");
     call(&peer).await.unwrap();
     assert_eq!(mock.connections(), 1, "a stream that ended properly frees its connection");
-}
-
-#[tokio::test]
-async fn legacy_servers_are_listened_to() {
-    let capabilities = r#"{"tools":{"listChanged":true}}"#;
-    let initialized = INITIALIZED.replace("{},", &format!("{capabilities},"));
-    for (declares, acts, expected) in [
-        (true, vec![Act::reply(405, &[], "")], Heard::Nothing),
-        (true, vec![Act::json(200, "{}")], Heard::Nothing),
-        (true, vec![Act::reply(404, &[], "")], Heard::Ended),
-        (
-            true,
-            vec![
-                Act::stream(),
-                Act::event(r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#),
-                Act::event(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#),
-                Act::event(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
-                Act::end(),
-            ],
-            Heard::Ended,
-        ),
-        (false, vec![Act::Reset], Heard::Nothing),
-    ] {
-        let ticks = if acts.len() > 2 { 2 } else { 1 };
-        let initialized = if declares { initialized.clone() } else { INITIALIZED.to_owned() };
-        let mock = Mock::start(move |seen, _| match seen.at("/method").as_str() {
-            Some("initialize") => {
-                let headers = [("content-type", "application/json"), ("mcp-session-id", "s1")];
-                vec![Act::reply(200, &headers, &result(seen, &initialized))]
-            }
-            Some("server/discover") => vec![Act::json(404, "{}")],
-            _ if seen.method == "GET" => acts.clone(),
-            _ => vec![Act::accepted()],
-        })
-        .await;
-        let peer = peer(&mock);
-        assert_eq!(heard(&peer).await.unwrap(), expected);
-        assert_eq!(*peer.changes().borrow(), ticks);
-        for seen in mock.seen().iter().filter(|seen| seen.method == "GET") {
-            assert_eq!(seen.header("mcp-session-id"), Some("s1"));
-        }
-        mock.until(|mock| replies(mock).len() == ticks as usize - 1).await;
-    }
-    let modern = modern(|_| vec![Act::Reset]).await;
-    assert_eq!(heard(&peer(&modern)).await.unwrap(), Heard::Nothing);
 }
 
 #[tokio::test]
@@ -420,165 +356,6 @@ async fn errors_of_the_server_are_answers() {
         let expected = Json::parse(r#"{"code":-32601,"message":"no"}"#).unwrap();
         assert_eq!(answer, Answer::Error(expected), "{status}");
     }
-}
-
-type Fits = fn(&PeerError) -> bool;
-type Wrong = fn(&Seen) -> Vec<Act>;
-
-const MALFORMED: Fits = |error| matches!(error, PeerError::Protocol(Fault::Malformed(_)));
-const WRONG_ID: Fits = |error| matches!(error, PeerError::Protocol(Fault::WrongId));
-const TOO_LARGE: Fits = |error| matches!(error, PeerError::TooLarge { .. });
-const BROKEN: Fits = |error| matches!(error, PeerError::Egress(_)) && !error.nothing_sent();
-const CLOSED: Fits = |error| matches!(error, PeerError::Closed);
-const KIND: Fits = |error| matches!(error, PeerError::Protocol(Fault::ContentType(_)));
-const STATUS: Fits = |error| matches!(error, PeerError::Status { .. });
-/// What a server gets wrong, and what is made of it.
-const BAD_ANSWERS: &[(&str, Wrong, Fits)] = &[
-    ("garbage", |_| vec![Act::json(200, "{]")], MALFORMED),
-    ("nothing", |_| vec![Act::json(200, "")], MALFORMED),
-    ("duplicate key", |seen| vec![Act::json(200, &result(seen, r#"{"a":1,"a":2}"#))], MALFORMED),
-    ("lone surrogate", |seen| vec![Act::json(200, &result(seen, r#"{"a":"\ud800"}"#))], MALFORMED),
-    ("deep", |seen| vec![Act::json(200, &result(seen, &"[".repeat(100_000)))], MALFORMED),
-    ("two answers", |seen| vec![Act::json(200, &result(seen, "{}").repeat(2))], MALFORMED),
-    ("a batch", |seen| vec![Act::json(200, &format!("[{}]", result(seen, "{}")))], MALFORMED),
-    ("no object", |seen| vec![Act::json(200, &result(seen, "1"))], MALFORMED),
-    (
-        "both",
-        |seen| vec![Act::json(200, &result(seen, r#"{},"error":{"code":1,"message":"x"}"#))],
-        MALFORMED,
-    ),
-    (
-        "a request",
-        |_| vec![Act::json(200, r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)],
-        MALFORMED,
-    ),
-    (
-        "wrong id",
-        |_| vec![Act::json(200, r#"{"jsonrpc":"2.0","id":424242,"result":{}}"#)],
-        WRONG_ID,
-    ),
-    (
-        "id as text",
-        |seen| {
-            vec![Act::json(
-                200,
-                &format!(r#"{{"jsonrpc":"2.0","id":"{}","result":{{}}}}"#, seen.at("/id")),
-            )]
-        },
-        WRONG_ID,
-    ),
-    (
-        "null id",
-        |_| vec![Act::json(200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}"#)],
-        STATUS,
-    ),
-    (
-        "result type",
-        |seen| vec![Act::json(200, &result(seen, r#"{"resultType":"surprise"}"#))],
-        |e| matches!(e, PeerError::Protocol(Fault::ResultType(_))),
-    ),
-    (
-        "input required",
-        |seen| vec![Act::json(200, &result(seen, r#"{"resultType":"input_required"}"#))],
-        |e| matches!(e, PeerError::Protocol(Fault::ResultType(_))),
-    ),
-    (
-        "2 MB",
-        |seen| {
-            vec![Act::json(200, &result(seen, &format!(r#"{{"a":"{}"}}"#, "x".repeat(2 << 20))))]
-        },
-        TOO_LARGE,
-    ),
-    (
-        "an endless event",
-        |_| {
-            let mut acts = vec![Act::stream(), Act::chunk("data: ")];
-            acts.extend((0..40).map(|_| Act::chunk(&"x".repeat(1 << 16))));
-            acts.push(Act::Hang);
-            acts
-        },
-        TOO_LARGE,
-    ),
-    ("html", |_| vec![Act::reply(200, &[("content-type", "text/html")], "<p>")], KIND),
-    ("no type", |_| vec![Act::reply(200, &[], "{}")], KIND),
-    ("accepted", |_| vec![Act::accepted()], KIND),
-    (
-        "gzip",
-        |_| {
-            vec![Act::reply(
-                200,
-                &[("content-type", "application/json"), ("content-encoding", "gzip")],
-                "x",
-            )]
-        },
-        |e| matches!(e, PeerError::Protocol(Fault::ContentEncoding(_))),
-    ),
-    ("500", |_| vec![Act::reply(500, &[], "oh")], STATUS),
-    ("401", |_| vec![Act::reply(401, &[], "")], |e| matches!(e, PeerError::Unauthorized(401))),
-    (
-        "redirect",
-        |_| vec![Act::reply(307, &[("location", "http://169.254.169.254/")], "")],
-        |e| matches!(e, PeerError::Egress(_)),
-    ),
-    ("closed", |_| vec![Act::Close], BROKEN),
-    ("reset", |_| vec![Act::Reset], BROKEN),
-    (
-        "cut off",
-        |_| {
-            vec![
-                Act::raw(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{",
-                ),
-                Act::Close,
-            ]
-        },
-        BROKEN,
-    ),
-    ("stream ends", |_| vec![Act::stream(), Act::chunk(": nothing\n\n"), Act::end()], CLOSED),
-    ("stream is cut", |_| vec![Act::stream(), Act::chunk("data: {\"json"), Act::Close], BROKEN),
-    ("stream of garbage", |_| vec![Act::stream(), Act::event("{]")], MALFORMED),
-    (
-        "stream with a wrong id",
-        |_| vec![Act::stream(), Act::event(r#"{"jsonrpc":"2.0","id":424242,"result":{}}"#)],
-        WRONG_ID,
-    ),
-];
-
-#[tokio::test]
-async fn bad_answers_are_typed_errors() {
-    for (name, wrong, fits) in BAD_ANSWERS {
-        let mock = modern(*wrong).await;
-        match call(&peer(&mock)).await {
-            Err(error) => assert!(fits(&error), "{name}: {error:?}"),
-            Ok(answer) => panic!("{name}: {}", answer.json().as_str()),
-        }
-        assert_eq!(mock.methods().iter().filter(|m| *m == "tools/call").count(), 1, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn a_modern_server_that_became_legacy_is_probed_again() {
-    let is_legacy = Arc::new(AtomicBool::new(false));
-    let now = Arc::clone(&is_legacy);
-    let mock = Mock::start(move |seen, _| {
-        match (seen.at("/method").as_str(), now.load(Ordering::SeqCst)) {
-            (Some("server/discover"), false) => vec![Act::json(200, &result(seen, DISCOVERED))],
-            (Some("tools/call"), true) if seen.header("mcp-method").is_some() => {
-                vec![Act::reply(400, &[], "what is this")]
-            }
-            (Some("server/discover"), true) => vec![Act::reply(400, &[], "what is this")],
-            (Some("initialize"), _) => vec![Act::json(200, &result(seen, INITIALIZED))],
-            (Some("notifications/initialized"), _) => vec![Act::accepted()],
-            _ => vec![Act::json(200, &result(seen, "{}"))],
-        }
-    })
-    .await;
-    let peer = peer(&mock);
-    call(&peer).await.unwrap();
-    is_legacy.store(true, Ordering::SeqCst);
-    assert!(call(&peer).await.is_err(), "the call that finds out is not repeated");
-    call(&peer).await.unwrap();
-    assert_eq!(peer.info().unwrap().revision, Revision::V2025_06_18);
 }
 
 #[tokio::test]
