@@ -98,7 +98,9 @@ impl Server {
             (Some("prompts/list"), _) => vec![result(id, prompts(member(params, "cursor")))],
             (Some("resources/list"), _) => vec![result(id, resources())],
             (Some("resources/templates/list"), _) => vec![result(id, templates())],
-            (Some("prompts/get"), _) if member(params, "name") == "needy" => {
+            (Some("prompts/get" | "resources/read"), _)
+                if member(params, "name") == "needy" || member(params, "uri") == "needy:" =>
+            {
                 vec![needs(id, params, &["roots/list"])]
             }
             (

@@ -1,6 +1,6 @@
 //! Questions of servers of both eras, to a legacy client and past a modern one.
 
-use tidegate_model::{Operation, Prompt, PromptCall, PromptName};
+use tidegate_model::{Operation, Prompt, PromptCall, PromptName, ResourceRef};
 use tidegate_wire::{
     client::{Affinity, ClientCan, Profile},
     mcp::method::Method,
@@ -64,13 +64,18 @@ async fn a_legacy_client_is_asked_what_a_modern_server_wants_to_know() {
             name: PromptName::new("needy").unwrap(),
             definition: Json::empty_object(),
         };
-        let operation =
-            Operation::GetPrompt(PromptCall { prompt: Arc::new(prompt), arguments: None });
-        let call = Call { operation, ..a_call("crm", "needy", "{}") };
-        let (exchange, asked) = client(Profile::ALL);
-        let answer = stand.connector.call(arm(&stand.connector, call), exchange).await.unwrap();
-        assert_eq!(value(&answer)["given"]["k0"]["to"], "roots/list", "{kind:?}");
-        assert_eq!(asked.await.unwrap(), [Method::ListRoots]);
+        let resource = ResourceRef { connector: prompt.connector.clone(), uri: "needy:".into() };
+        for operation in [
+            Operation::GetPrompt(PromptCall { prompt: Arc::new(prompt), arguments: None }),
+            Operation::ReadResource(resource),
+        ] {
+            let call = Call { operation, ..a_call("crm", "needy", "{}") };
+            let (exchange, asked) = client(Profile::ALL);
+            let call = arm(&stand.connector, call);
+            let answer = value(&stand.connector.call(call, exchange).await.unwrap());
+            assert_eq!(answer["given"]["k0"]["to"], "roots/list", "{kind:?}");
+            assert_eq!(asked.await.unwrap(), [Method::ListRoots]);
+        }
     }
 }
 
