@@ -106,7 +106,7 @@ fn the_list_may_only_shrink() {
         std::fs::create_dir(&folder).unwrap();
         let check = format!(r#"[{{"id":"a","status":"{status}","errorMessage":"why"}}]"#);
         std::fs::write(folder.join("checks.json"), check).unwrap();
-        super::outcome::Outcome::read(dir.path())
+        super::outcome::Outcome::read(dir.path(), None)
     };
     let listed = [Entry { reason: "so it is".to_owned(), checks: vec!["ping: a".to_owned()] }];
     let worse = |first, second| super::worse(&outcome(first), &outcome(second));

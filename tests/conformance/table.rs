@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::{
     outcome::{Outcome, Status},
-    suite::results,
+    suite::{results, slug},
 };
 
 const HEAD: &str = "| target | suite | passed | failed | warnings | skipped |\n\
@@ -22,7 +22,7 @@ pub(super) fn add(target: &str, suite: &str, outcome: &Outcome) {
     println!("{row}");
     let rows = results().join("rows");
     std::fs::create_dir_all(&rows).unwrap();
-    replace(&rows.join(format!("{target}, {suite}.md")), &row);
+    replace(&rows.join(format!("{}.md", slug(&format!("{target} {suite}")))), &row);
     replace(&results().join("results.md"), &whole(&rows));
 }
 

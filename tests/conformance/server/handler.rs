@@ -106,16 +106,19 @@ impl Shared {
     }
 
     fn capabilities(&self) -> Result<ServerCapabilities, serde_json::Error> {
-        let mut capabilities = json!({
+        let extensions = match self.era {
+            // Extensions are of 2026-07-28.
+            Era::Legacy => Value::Null,
+            Era::Modern | Era::Both => json!({ "io.modelcontextprotocol/tasks": {} }),
+        };
+        let capabilities = json!({
             "completions": {},
+            "extensions": extensions,
             "logging": {},
             "prompts": { "listChanged": true },
             "resources": { "subscribe": true },
             "tools": { "listChanged": true },
         });
-        if self.era != Era::Legacy {
-            capabilities["extensions"] = json!({ "io.modelcontextprotocol/tasks": {} });
-        }
         serde_json::from_value(capabilities)
     }
 }

@@ -17,15 +17,17 @@ pub(crate) fn tools(extra: bool) -> Value {
 }
 
 fn tool(name: &str, description: &str, properties: Value) -> Value {
-    let schema = json!({ "type": "object", "properties": properties });
-    json!({ "name": name, "description": description, "inputSchema": schema })
+    requiring(name, description, properties, &[])
 }
 
 /// A tool whose only argument is a string that must be there.
 fn tool_with(name: &str, description: &str, argument: &str) -> Value {
-    let mut tool = tool(name, description, json!({ argument: { "type": "string" } }));
-    tool["inputSchema"]["required"] = json!([argument]);
-    tool
+    requiring(name, description, json!({ argument: { "type": "string" } }), &[argument])
+}
+
+fn requiring(name: &str, description: &str, properties: Value, required: &[&str]) -> Value {
+    let schema = json!({ "type": "object", "properties": properties, "required": required });
+    json!({ "name": name, "description": description, "inputSchema": schema })
 }
 
 fn plain() -> Vec<Value> {
