@@ -110,7 +110,7 @@ impl Request {
 }
 
 /// The length of the first whole response in `input`.
-fn response_end(input: &[u8]) -> Option<usize> {
+pub(crate) fn response_end(input: &[u8]) -> Option<usize> {
     let body = find(input, b"\r\n\r\n")? + 4;
     let head = &input[..body];
     if let Some(length) = content_length(head) {

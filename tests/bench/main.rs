@@ -19,6 +19,7 @@ mod load;
 mod policies;
 mod report;
 mod run;
+mod sessions;
 mod upstream;
 
 /// Measures the gateway.
@@ -35,6 +36,18 @@ enum Task {
         /// How many tools to list; the first two are `echo` and `put`
         #[arg(long, default_value_t = 20)]
         tools: usize,
+    },
+    /// Measure what an idle session costs, and nothing else
+    Sessions {
+        /// How many are opened
+        #[arg(long, default_value_t = 10_000)]
+        count: usize,
+        /// The gateway program; by default the one this bench was built with
+        #[arg(long)]
+        tidegate: Option<PathBuf>,
+        /// Where the configuration and the data go
+        #[arg(long, default_value = "target/bench")]
+        dir: PathBuf,
     },
     /// Measure everything
     Run {
@@ -56,12 +69,18 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Upstream { tools } => upstream::serve(tools),
+        Task::Sessions { count, tidegate, dir } => {
+            let tidegate = program(tidegate)?;
+            run::sessions(&run::Options { quick: false, direct: false, tidegate, dir }, count)
+        }
         Task::Run { quick, direct, tidegate, dir } => {
-            let tidegate = match tidegate {
-                Some(path) => path,
-                None => gateway::beside_this_program()?,
-            };
+            let tidegate = program(tidegate)?;
             run::all(&run::Options { quick, direct, tidegate, dir })
         }
     }
+}
+
+/// The gateway program to measure.
+fn program(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    named.map_or_else(gateway::beside_this_program, Ok)
 }

@@ -150,6 +150,7 @@ impl Report {
             ("added to a 1 MiB result µs", self.added("1mib"), Bound::Below(3_000.0)),
             ("added per relayed event µs", self.get("sse_added_per_event_us"), Bound::Below(20.0)),
             ("tools/list of 84 KB µs", self.get("list_84kb_p50_us"), Bound::Below(610.0)),
+            ("bytes per idle session", self.get("session_idle_bytes"), Bound::Below(10_240.0)),
             ("resident memory idle MiB", self.get("rss_idle_mib"), Bound::Below(45.0)),
             ("resident memory under load MiB", self.get("rss_load_mib"), Bound::Below(70.0)),
             ("ready with a warm cache ms", self.get("ready_warm_ms"), Bound::Below(300.0)),

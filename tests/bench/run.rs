@@ -21,6 +21,7 @@ use crate::{
     inprocess,
     load::{self, Ask, Target},
     report::Report,
+    sessions,
     upstream::{EVENTS, LARGE, STREAM},
 };
 
@@ -65,6 +66,9 @@ const FULL: Effort = Effort {
     starts: 7,
 };
 
+/// Sessions over which the cost of one is shared out.
+const IDLE_SESSIONS: usize = 10_000;
+
 const ECHO: Ask<'_> = Ask::Call("echo");
 const PUT: Ask<'_> = Ask::Call("put");
 /// The guest with a hook before the call.
@@ -83,6 +87,7 @@ const PLUGINS1: Variant = Variant { name: "plugins1", plugins: ONE, ..CEDAR };
 const PLUGINS3: Variant = Variant { name: "plugins3", plugins: THREE, ..CEDAR };
 const FULL_PROCESS: Variant = Variant { name: "full_process", durability: "process", ..PLUGINS3 };
 const FULL_DISK: Variant = Variant { name: "full_disk", durability: "disk", ..PLUGINS3 };
+const SESSIONS: Variant = Variant { name: "sessions", ..AUTH };
 const LIST: Variant = Variant { name: "list_1000", ..FULL_PROCESS };
 
 /// The server that every figure ends at.
@@ -135,6 +140,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
         }
         bench.full_process(&upstream)?;
         bench.full_disk(&upstream)?;
+        bench.sessions(&upstream, IDLE_SESSIONS)?;
         drop(upstream);
         bench.list()?;
         bench.per_event();
@@ -144,7 +150,25 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     bench.report.write(&options.dir.join("summary.json"))
 }
 
+/// Measures what an idle session costs, and prints it.
+pub(crate) fn sessions(options: &Options, count: usize) -> Result<()> {
+    fs::create_dir_all(&options.dir)?;
+    let mut bench = Bench { options, effort: QUICK, report: Report::default() };
+    let upstream = Upstream::start(20)?;
+    bench.sessions(&upstream, count)?;
+    bench.report.print();
+    Ok(())
+}
+
 impl Bench<'_> {
+    /// What an idle session of a legacy client costs.
+    fn sessions(&mut self, upstream: &Upstream, count: usize) -> Result<()> {
+        println!("sessions: {count} of them, idle");
+        let gateway = self.start(&SESSIONS, upstream)?;
+        self.report.set("session_idle_bytes", sessions::bytes_each(&gateway, count)?);
+        gateway.stop()
+    }
+
     fn disk(&mut self) -> Result<()> {
         let mut flushes = disk::flushes(&self.options.dir, self.effort.flushes)?;
         self.report.set("fdatasync_p50_us", flushes.quantile_us(0.5));
