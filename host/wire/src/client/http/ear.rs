@@ -84,16 +84,27 @@ async fn follow_on(link: &Arc<Link>, session: &Arc<Session>, opened: &watch::Sen
             Err(error) => return tracing::debug!(%error, "a session cannot be listened to"),
         };
         let is_stream = matches!(kind(&reply.headers), Ok(Kind::Stream));
-        if !reply.status.is_success() || !is_stream {
-            if reply.status == StatusCode::METHOD_NOT_ALLOWED {
-                link.streamless.store(true, Ordering::Relaxed);
-            }
-            return;
+        match reply.status {
+            status if status.is_success() && is_stream => {}
+            status if is_final(status) => return link.streamless.store(true, Ordering::Relaxed),
+            status => return tracing::debug!(%status, "a session cannot be listened to"),
         }
         opened.send_replace(true);
         follow(link, session, Feed::new(link, session, reply.body)).await;
         sleep(PAUSE).await;
     }
+}
+
+/// Whether the server says so that it has no such stream for anybody. It is believed until
+/// the gateway's own session begins anew.
+fn is_final(status: StatusCode) -> bool {
+    let refused = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::NOT_ACCEPTABLE,
+        StatusCode::NOT_IMPLEMENTED,
+    ];
+    status.is_success() || refused.contains(&status)
 }
 
 async fn follow(link: &Arc<Link>, session: &Arc<Session>, mut feed: Feed) {

@@ -76,6 +76,12 @@ impl Link {
         self.changes.subscribe()
     }
 
+    /// It may be another server than before: what was learned of its streams is forgotten.
+    pub(super) fn begin_anew(&self) {
+        self.streamless.store(false, Ordering::Relaxed);
+        self.late.store(false, Ordering::Relaxed);
+    }
+
     /// Headers of a message before there is a session.
     pub(super) fn opening(&self, own: &Headers) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::with_capacity(self.settings.headers.len() + own.len() + 8);

@@ -244,7 +244,7 @@ impl Session {
     }
 
     /// The server does not know it any more.
-    pub(super) fn is_forgotten(&self) {
+    pub(super) fn forgotten(&self) {
         self.over.store(true, Ordering::Relaxed);
         self.hush();
     }

@@ -55,6 +55,7 @@ impl HttpPeer {
         self.log_set_up(&session);
         seat.take_place(&session);
         if key == OWN {
+            self.link.begin_anew();
             self.link.tick();
         }
         Ok(session)
@@ -62,7 +63,7 @@ impl HttpPeer {
 
     /// Gives a session up that the server does not know any more.
     pub(super) fn forget(&self, session: &Arc<Session>, key: Key) {
-        session.is_forgotten();
+        session.forgotten();
         if session.is_legacy() {
             self.pool.seat(key).forget(session);
         } else {

@@ -290,6 +290,29 @@ async fn what_comes_apart_from_a_request_reaches_the_call_under_way() {
     assert_eq!(mock.seen().iter().filter(|seen| seen.method == "GET").count(), 1);
 }
 
+#[tokio::test]
+async fn a_server_without_a_stream_is_asked_for_it_once() {
+    for (refusal, asked) in [
+        (Act::reply(405, &[], ""), 1),
+        (Act::json(200, "{}"), 1),
+        // That may pass.
+        (Act::reply(503, &[], ""), 2),
+    ] {
+        let mock = numbered("{}", move |seen| match &*seen.method {
+            "GET" => vec![refusal.clone()],
+            _ => vec![Act::json(200, &result(seen, "{}"))],
+        })
+        .await;
+        let peer = peer(&mock);
+        for affinity in [1, 2] {
+            let (exchange, _met) = client(affinity, ASK);
+            call_as(&peer, &exchange).await.unwrap();
+        }
+        let seen = mock.seen();
+        assert_eq!(seen.iter().filter(|seen| seen.method == "GET").count(), asked);
+    }
+}
+
 fn client_without_questions() -> (Exchange, mpsc::Receiver<Event>) {
     client(2, Profile::NONE)
 }
