@@ -24,7 +24,9 @@ async fn called(mock: &Mock, tool: &str, times: usize) {
 }
 
 fn streamed() -> Value {
-    json!({ "name": "streamed", "_meta": { "progressToken": 1 } })
+    // Log lines are for modern requests that ask for them.
+    let meta = json!({ "progressToken": 1, "io.modelcontextprotocol/logLevel": "info" });
+    json!({ "name": "streamed", "_meta": meta })
 }
 
 /// How many rows of calls ended in `status`.

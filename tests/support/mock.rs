@@ -267,10 +267,12 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> std::io::Resu
     };
     shared.received.lock().unwrap().push(received.clone());
     shared.arrivals.send_modify(|count| *count += 1);
-    let mut pending = Pending(Arc::clone(&shared), false);
+    // Whoever only listens gives up nothing when it goes.
+    let listens = received.http == Method::GET || received.method() == "subscriptions/listen";
+    let mut pending = Pending(Arc::clone(&shared), listens);
     let response = answer(&shared, &received).await;
     pending.answered(true);
-    response.map(|response| watched(response, shared))
+    response.map(|response| if listens { response } else { watched(response, shared) })
 }
 
 /// The same response, which counts as abandoned where its body is dropped before its end.
