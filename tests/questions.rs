@@ -318,3 +318,21 @@ async fn a_question_is_withdrawn_when_its_call_ends() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_gateway_that_stops_waits_for_no_answer() {
+    let questions = vec![("roots/list", json!({})), ("elicitation/create", form())];
+    let (_mock, gateway) = start(Era::Legacy, vec![asking("ask", questions)]).await;
+    let session = open(gateway.client("alice", "main"), "2025-11-25", everything()).await;
+    let mut stream = call(&session, "ask").await;
+    let question = stream.next().await.unwrap();
+    gateway.terminate();
+    let withdrawn = stream.next().await.unwrap();
+    assert_eq!(withdrawn["method"], "notifications/cancelled", "{withdrawn}");
+    assert_eq!(withdrawn["params"]["requestId"], question["id"]);
+    // The call goes on without either answer, and is not cut off.
+    let got = text(&mut stream).await;
+    assert_eq!((&got[0]["code"], &got[1]["code"]), (&json!(-32603), &json!(-32603)), "{got}");
+    let (good, _) = gateway.ended().await;
+    assert!(good);
+}

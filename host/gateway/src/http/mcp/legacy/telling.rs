@@ -19,6 +19,7 @@ use tidegate_wire::{
     },
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     call::park::question,
@@ -29,6 +30,9 @@ use crate::{
     },
     session::{Session, questions::Waiting, streams::Writer},
 };
+
+/// Why nobody is asked any more.
+const STOPPING: &str = "the gateway is stopping and takes no answers";
 
 /// The client of one call.
 pub(super) struct Client {
@@ -112,6 +116,9 @@ impl Telling {
         let refuse = |reply: oneshot::Sender<Answer>, words| {
             let _ = reply.send(question::unasked(words));
         };
+        if self.gateway.stopping.is_cancelled() {
+            return refuse(reply, STOPPING);
+        }
         let Some(waiting) = session.questions().ask() else {
             return refuse(reply, "too many questions wait for this client already");
         };
@@ -131,7 +138,8 @@ impl Telling {
         let params = Raw::from_checked(params.as_str());
         envelope::request(&mut text, id.borrow(), method.name(), Some(params));
         self.writer.put(&text);
-        self.asked.push(answer(waiting, reply).boxed());
+        let stopping = self.gateway.stopping.clone();
+        self.asked.push(answer(waiting, reply, stopping).boxed());
     }
 
     /// A question has been answered, or is not to be answered any more.
@@ -157,15 +165,20 @@ fn belongs(note: &Notification, revision: Revision) -> bool {
     }
 }
 
-/// Hands the client's answer to whoever asked; whether they went away before.
-async fn answer(mut waiting: Waiting, mut reply: oneshot::Sender<Answer>) -> (u64, bool) {
-    let id = waiting.id();
-    let answer = tokio::select! {
+/// Hands the client's answer to whoever asked; whether none is wanted any more. A gateway
+/// that stops takes no answers, so nobody is left to wait for one.
+async fn answer(
+    mut waiting: Waiting,
+    mut reply: oneshot::Sender<Answer>,
+    stopping: CancellationToken,
+) -> (u64, bool) {
+    let (answer, withdrawn) = tokio::select! {
         biased;
-        answer = waiting.answered() => answer,
-        () = reply.closed() => return (id, true),
+        answer = waiting.answered() => (answer, false),
+        () = reply.closed() => return (waiting.id(), true),
+        () = stopping.cancelled() => (question::unasked(STOPPING), true),
     };
-    (id, reply.send(answer).is_err())
+    (waiting.id(), reply.send(answer).is_err() || withdrawn)
 }
 
 /// The parameters of a question as a client of this revision knows them.

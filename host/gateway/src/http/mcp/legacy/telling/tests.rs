@@ -50,7 +50,8 @@ async fn an_answer_goes_to_who_asked_and_its_loss_is_noticed() {
     let waiting = questions.ask().unwrap();
     let id = waiting.id();
     let (reply, asker) = oneshot::channel();
-    let handed = tokio::spawn(answer(waiting, reply));
+    let stopping = CancellationToken::new();
+    let handed = tokio::spawn(answer(waiting, reply, stopping.clone()));
     assert!(questions.answer(id, Answer::Result(Json::empty_object())));
     assert_eq!(handed.await.unwrap(), (id, false));
     assert_eq!(asker.await.unwrap().json().as_str(), "{}");
@@ -58,8 +59,16 @@ async fn an_answer_goes_to_who_asked_and_its_loss_is_noticed() {
     let waiting = questions.ask().unwrap();
     let id = waiting.id();
     let (reply, asker) = oneshot::channel();
-    let handed = tokio::spawn(answer(waiting, reply));
+    let handed = tokio::spawn(answer(waiting, reply, stopping.clone()));
     drop(asker);
     assert_eq!(handed.await.unwrap(), (id, true));
     assert!(!questions.answer(id, Answer::Result(Json::empty_object())));
+
+    let waiting = questions.ask().unwrap();
+    let id = waiting.id();
+    let (reply, asker) = oneshot::channel();
+    let handed = tokio::spawn(answer(waiting, reply, stopping.clone()));
+    stopping.cancel();
+    assert_eq!(handed.await.unwrap(), (id, true));
+    assert!(asker.await.unwrap().json().as_str().contains("stopping"));
 }
