@@ -19,7 +19,8 @@ fn done(text: &str) -> Value {
 
 fn progress(received: &Received, step: usize) -> Value {
     let token = &received.message["params"]["_meta"]["progressToken"];
-    let params = json!({ "progressToken": token, "progress": step });
+    let message = "x".repeat(2_000);
+    let params = json!({ "progressToken": token, "progress": step, "message": message });
     json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params })
 }
 
@@ -225,4 +226,27 @@ async fn what_nobody_reads_is_not_kept_without_end() {
     let (steps, text) = rest(&mut stream).await;
     assert_eq!(text.as_deref(), Some("done"), "the answer is never dropped");
     assert!(steps.is_sorted() && steps.len() < 1_000, "{}", steps.len());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_up_nobody() {
+    let Set { mock: _mock, gateway, gate } = start().await;
+    let session = gateway.client("alice", "main").session("2025-11-25").await;
+    let lazy = [call(&session, "many").await, call(&session, "many").await];
+    // Its calls come to their ends, and so do others of the same session.
+    for _ in &lazy {
+        gate.notify_one();
+    }
+    eventually("the rows of the calls", || async {
+        let rows = gateway.audit().await;
+        let done = rows.iter().filter(|row| row["tool"] == "many" && row["status"] == "ok");
+        (done.count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(session.call("echo", json!({})).await.text(), "{}");
+    for mut stream in lazy {
+        let (steps, text) = rest(&mut stream).await;
+        assert_eq!(text.as_deref(), Some("done"));
+        assert!(steps.is_sorted() && !steps.is_empty());
+    }
 }

@@ -245,3 +245,33 @@ async fn a_gateway_that_was_started_anew_knows_no_old_session() {
     assert_ne!(again.id, Some(id));
     assert_eq!(again.call("echo", json!({})).await.text(), "{}");
 }
+
+#[tokio::test]
+async fn a_session_upstream_is_of_one_session_here_and_ends_with_it() {
+    let mock = Mock::start(Era::Legacy, vec![MockTool::echo("echo")]).await;
+    let gateway = Setup::simple(&mock).start().await;
+    let client = gateway.client("alice", "main");
+    let count = |method: &str| mock.received().iter().filter(|one| one.method() == method).count();
+    let ended = || mock.received().iter().filter(|one| one.http == Method::DELETE).count();
+    let before = count("initialize");
+    let roots = json!({ "roots": { "listChanged": true } });
+    let one = Session::open_as(client.clone(), "2025-11-25", roots.clone()).await;
+    let other = Session::open_as(client, "2025-11-25", roots).await;
+    for session in [&one, &one, &other] {
+        assert_eq!(session.call("echo", json!({})).await.text(), "{}");
+    }
+    assert_eq!(count("initialize") - before, 2, "one for each");
+
+    // What changes at one client is told in its session upstream.
+    one.notify("notifications/roots/list_changed", json!({})).await;
+    eventually("the changed roots upstream", || async {
+        (count("notifications/roots/list_changed") == 1).then_some(())
+    })
+    .await;
+
+    assert_eq!(ended(), 0);
+    assert!(one.close().await.status.is_success());
+    eventually("the end of the session upstream", || async { (ended() == 1).then_some(()) }).await;
+    assert_eq!(other.call("echo", json!({})).await.text(), "{}");
+    assert_eq!((count("initialize") - before, ended()), (2, 1));
+}
