@@ -74,7 +74,7 @@ pub(crate) async fn read_given(
     match state.ok_or_else(not_valid)? {
         State::Upstream { connector, state } => {
             // What one server said is never told to another.
-            if connector.is_some() && connector != connector_of(vmcp, target) {
+            if Some(connector) != connector_of(vmcp, target) {
                 return Err(not_valid());
             }
             Ok(Resumed::Given(Given { responses, state: state.map(Into::into) }))

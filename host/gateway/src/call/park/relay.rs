@@ -67,6 +67,7 @@ async fn relayed(
     connector: Option<&ConnectorId>,
     result: &Json,
 ) -> Result<Json, Refusal> {
+    let Some(connector) = connector else { return Err(asked_by_plugin()) };
     let raw = Raw::from(result);
     let requests = raw.get("inputRequests").unwrap_or(Raw::EMPTY_OBJECT);
     let methods = methods(requests, round.profile).ok_or_else(unfit)?;
@@ -74,8 +75,8 @@ async fn relayed(
         None => None,
         Some(state) => Some(state.string().ok_or_else(unfit)?.into_owned()),
     };
-    record(gateway, round, connector, &methods).await?;
-    let state = State::Upstream { connector: connector.cloned(), state };
+    record(gateway, round, Some(connector), &methods).await?;
+    let state = State::Upstream { connector: connector.clone(), state };
     let sealed = seal(gateway, round, &state)?;
     let sealed = Json::of(&sealed).unwrap_or_default();
     let edits = [Edit::set("requestState", Raw::from_checked(sealed.as_str()))];
@@ -145,6 +146,12 @@ async fn record(
 fn seal(gateway: &Gateway, round: Round<'_>, state: &State) -> Result<String, Refusal> {
     state::seal(gateway, round.context, round.vmcp, round.target, state)
         .map_err(|error: NoRandomness| refusal::internal(error))
+}
+
+/// A plugin has no state of its own and is not there in the next round.
+fn asked_by_plugin() -> Refusal {
+    Refusal::new(RefusalCode::PluginFailed, "a plugin wants to ask something, which it cannot")
+        .with_next("ask an administrator to look at the plugins")
 }
 
 fn unfit() -> Refusal {

@@ -24,8 +24,8 @@ pub(super) enum State {
     /// A modern server asked: its own state, for it alone.
     #[serde(rename = "u")]
     Upstream {
-        /// The server, where it was one and no plugin.
-        connector: Option<ConnectorId>,
+        /// The server.
+        connector: ConnectorId,
         /// As it gave it.
         state: Option<String>,
     },

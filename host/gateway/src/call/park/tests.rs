@@ -416,6 +416,9 @@ async fn a_server_asks_only_what_the_client_can_answer() {
             assert_eq!(refused.code, RefusalCode::ConnectorProtocol);
         }
     }
+    let round = Round { profile: Profile::ALL, ..desk.round() };
+    let by_plugin = outward(&desk.stand.gateway, round, None, asks(roots)).await;
+    assert_eq!(by_plugin.unwrap_err().code, RefusalCode::PluginFailed);
     let many: Vec<String> =
         (0..65).map(|number| format!(r#""{number}":{{"method":"roots/list"}}"#)).collect();
     let many = format!("{{{}}}", many.join(","));

@@ -17,7 +17,7 @@ use futures_util::stream;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use tidegate_governance::catalog::Rewrite;
-use tidegate_model::{ConnectorId, Json};
+use tidegate_model::{ConnectorId, Json, OrgId, VmcpId};
 use tidegate_wire::{
     json::{Kind, Raw},
     mcp::{
@@ -85,8 +85,16 @@ pub(super) async fn respond(
     })?;
     let follower = Follower::new(&gateway, context, admitted.published()?, wanted);
     let tasks = follow(&gateway, &admitted, &follower, tasks);
-    let listening =
-        Listening { gateway, admitted, id: id.into_owned(), follower, tasks, _place: place };
+    let listening = Listening {
+        // Not the context: a stream that stays would keep its revision alive.
+        org: context.caller.org().clone(),
+        vmcp: admitted.vmcp.clone(),
+        id: id.into_owned(),
+        gateway,
+        follower,
+        tasks,
+        _place: place,
+    };
     Ok(server::event_stream(listening.body()))
 }
 
@@ -169,7 +177,8 @@ fn texts(value: Raw<'_>, name: &'static str) -> Result<BTreeSet<String>, PeekErr
 /// An open stream.
 struct Listening {
     gateway: Arc<Gateway>,
-    admitted: Admitted,
+    org: OrgId,
+    vmcp: VmcpId,
     id: OwnedId,
     follower: Follower,
     tasks: Tasks,
@@ -256,8 +265,8 @@ impl Listening {
         let own = Raw::from(params).get("taskId")?.string()?;
         let place = (connector, Box::from(own.as_ref()));
         let published = Json::of(self.tasks.get(&place)?).ok()?;
-        let revision = self.gateway.revision(self.admitted.context.caller.org().as_str())?;
-        let vmcp = revision.snapshot.vmcp(self.admitted.vmcp.as_str())?;
+        let revision = self.gateway.revision(self.org.as_str())?;
+        let vmcp = revision.snapshot.vmcp(self.vmcp.as_str())?;
         let params = vmcp.uris.rewrite(&place.0, Rewrite::Task, params);
         let edits = [Edit::set("taskId", Raw::from_checked(published.as_str()))];
         splice::object(Raw::from(&params), &edits).ok()
