@@ -179,7 +179,8 @@ pub(crate) async fn run(
     let mut record = gateway.open_record(context, &vmcp.vmcp.id, request.method());
     let pause = exchange.pause.clone();
     let mut connector = None;
-    let stages = stages(gateway, context, vmcp, request, exchange, &mut record, &mut connector);
+    let scene = Scene { gateway, context, vmcp };
+    let stages = stages(scene, request, exchange, &mut record, &mut connector);
     let outcome = within(context.deadline, &pause, stages).await;
     let outcome = outcome.unwrap_or_else(|| Err(refusal::deadline()));
     let id = record.id();
@@ -199,24 +200,32 @@ pub(crate) fn admit_again(
 ) -> (Record, Result<(), Refusal>) {
     let mut record = gateway.open_record(context, &vmcp.vmcp.id, request.method());
     let mut timed = Timed::start();
-    let admitted = admit(gateway, context, vmcp, request, exchange, &mut record, &mut timed);
+    let scene = Scene { gateway, context, vmcp };
+    let admitted = admit(scene, request, exchange, &mut record, &mut timed);
     (record, admitted.map(drop))
+}
+
+/// Where an operation happens and for whom: the same for every stage.
+#[derive(Debug, Clone, Copy)]
+struct Scene<'a> {
+    gateway: &'a Gateway,
+    context: &'a Context,
+    vmcp: &'a PublishedVmcp,
 }
 
 /// A call that was permitted, and the tool it is to, where it is to one.
 type Admitted<'a> = (Permitted<Call>, Option<(usize, &'a PublishedTool)>);
 
 fn admit<'a>(
-    gateway: &Gateway,
-    context: &Context,
-    vmcp: &'a PublishedVmcp,
+    scene: Scene<'a>,
     request: Request,
     exchange: &Exchange,
     record: &mut Record,
     timed: &mut Timed,
 ) -> Result<Admitted<'a>, Refusal> {
+    let Scene { context, vmcp, .. } = scene;
     let (target, rest) = stage::parts(request);
-    let found = stage::resolve(gateway, context, vmcp, target, record)?;
+    let found = stage::resolve(scene, target, record)?;
     match &found {
         Found::Tool { tool, .. } => record.tool(&tool.tool),
         Found::Other(operation) => record.target(operation),
@@ -239,16 +248,15 @@ fn admit<'a>(
 }
 
 async fn stages(
-    gateway: &Gateway,
-    context: &Context,
-    vmcp: &PublishedVmcp,
+    scene: Scene<'_>,
     request: Request,
     exchange: Exchange,
     record: &mut Record,
     reached: &mut Option<ConnectorId>,
 ) -> Outcome {
+    let Scene { context, vmcp, .. } = scene;
     let mut timed = Timed::start();
-    let (permitted, tool) = admit(gateway, context, vmcp, request, &exchange, record, &mut timed)?;
+    let (permitted, tool) = admit(scene, request, &exchange, record, &mut timed)?;
 
     let chain = context.revision.chain(&vmcp.vmcp.id, tool.map(|(place, _)| place));
     let mut run = chain.begin(context, permitted.get());
@@ -288,7 +296,7 @@ async fn stages(
 
     let answer = run.after(answer, record).await?;
     timed.lap(record, Stage::PluginsAfter);
-    Ok(published.answer(gateway, context, vmcp, answer, modern))
+    Ok(published.answer(scene, answer, modern))
 }
 
 /// Where several services stand behind one endpoint, a question says which one asks.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tidegate_governance::catalog::{PublishedVmcp, uris::Rewrite};
+use tidegate_governance::catalog::uris::Rewrite;
 use tidegate_model::{Answer, Call, ConnectorId, Json, Operation, TaskMethod, Tool};
 use tidegate_wire::{
     json::{Kind, Raw},
@@ -15,8 +15,7 @@ use tidegate_wire::{
     },
 };
 
-use super::{Context, tasks};
-use crate::gateway::Gateway;
+use super::{Scene, tasks};
 
 /// What has to be known of a call to publish its answer.
 #[derive(Debug)]
@@ -48,18 +47,12 @@ impl Published {
     }
 
     /// The answer as the client is to see it; `modern` is the client's era.
-    pub(super) fn answer(
-        &self,
-        gateway: &Gateway,
-        context: &Context,
-        vmcp: &PublishedVmcp,
-        answer: Answer,
-        modern: bool,
-    ) -> Answer {
+    pub(super) fn answer(&self, scene: Scene<'_>, answer: Answer, modern: bool) -> Answer {
         let result = match answer {
             Answer::Result(result) => result,
             Answer::Error(error) => return Answer::Error(in_era(error, modern)),
         };
+        let Scene { gateway, context, vmcp } = scene;
         let uris = |what| vmcp.uris.rewrite(&self.connector, what, &result);
         Answer::Result(match &self.what {
             What::Tool(tool) => {
@@ -100,7 +93,7 @@ fn cacheable(result: Json, modern: bool) -> Json {
     }
     let mut edits = vec![Edit::set("cacheScope", Raw::from_checked("\"private\""))];
     let ttl = raw.get("ttlMs").filter(|ttl| ttl.kind() == Kind::Number);
-    if !ttl.and_then(Raw::integer).is_some_and(|ttl| ttl >= 0) {
+    if ttl.and_then(Raw::integer).is_none_or(|ttl| ttl < 0) {
         edits.push(Edit::set("ttlMs", Raw::from_checked("0")));
     }
     splice::object(raw, &edits).unwrap_or(result)

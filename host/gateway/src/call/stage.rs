@@ -15,7 +15,7 @@ use tidegate_model::{
 };
 use tidegate_upstream::Exchange;
 
-use super::{Context, Reference, Request, Target, list::List, refusal};
+use super::{Context, Reference, Request, Scene, Target, list::List, refusal};
 use crate::gateway::Gateway;
 
 /// A stopwatch with laps.
@@ -48,12 +48,11 @@ pub(super) enum Found<'a> {
 /// Finds what a request is about. What the caller may not know of is refused in the words for
 /// what does not exist.
 pub(super) fn resolve<'a>(
-    gateway: &Gateway,
-    context: &Context,
-    vmcp: &'a PublishedVmcp,
+    scene: Scene<'a>,
     target: Target,
     record: &mut Record,
 ) -> Result<Found<'a>, Refusal> {
+    let Scene { gateway, context, vmcp } = scene;
     let found = match target {
         Target::Tool { name, arguments, more } => match visible_tool(context, vmcp, &name) {
             Some((place, tool)) => return Ok(Found::Tool { place, tool, arguments, more }),
