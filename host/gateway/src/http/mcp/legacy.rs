@@ -8,7 +8,7 @@ mod own;
 mod tasks;
 mod telling;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Response, request::Parts};
@@ -16,7 +16,7 @@ use tidegate_model::{Answer, Json};
 use tidegate_wire::{
     client::{Exchange, Profile},
     json::Kind,
-    mcp::{envelope, header},
+    mcp::{Id, envelope, header},
     server::{self, Rejection},
 };
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ use super::{
     admit::Admitted,
     modern::json,
     respond::{PATIENCE, WAITING},
-    running::{Running, failed, gone, rejected},
+    running::{Ended, Running, failed, gone, rejected},
 };
 use crate::{
     call::park::question,
@@ -35,6 +35,10 @@ use crate::{
     session::Session,
 };
 use telling::{Client, Telling};
+
+/// How long a call of a client that can resume may be quiet before its answer becomes a
+/// stream: from then on a lost connection does not lose the answer (SEP-1699).
+const SOON: Duration = Duration::from_millis(200);
 
 /// Runs an operation and answers: with JSON when it is quick and quiet, else with events.
 pub(super) async fn respond(
@@ -52,6 +56,8 @@ pub(super) async fn respond(
     let (sender, mut inbox) = mpsc::channel(WAITING);
     let exchange = Exchange { events: Some(sender), progress: client.token.is_some(), ..exchange };
     let session = Arc::clone(&client.session);
+    let resumable = session.revision.has_priming_event();
+    let patience = if resumable { SOON } else { PATIENCE };
     let mut call = detached(call, Arc::clone(&gateway), exchange, session, cancelled);
     let first = tokio::select! {
         biased;
@@ -63,14 +69,28 @@ pub(super) async fn respond(
             }
         },
         Some(first) = inbox.recv() => Some(first),
-        () = tokio::time::sleep(PATIENCE) => None,
+        () = tokio::time::sleep(patience) => None,
     };
     let (writer, reader) = client.session.streams().open();
-    if client.session.revision.has_priming_event() {
+    if resumable {
         writer.prime();
     }
     let tracker = gateway.detached.clone();
     tracker.spawn(Telling::new(gateway, client, writer).run(call, first, inbox));
+    server::event_stream(stream::kept(reader))
+}
+
+/// Whether the client can resume a stream, and would rather have one even for a result that
+/// is there at once.
+pub(super) fn wants_stream(session: &Session, parts: &Parts) -> bool {
+    session.revision.has_priming_event() && server::prefers_events(&parts.headers)
+}
+
+/// A result on a stream of its own.
+pub(super) fn streamed(session: &Session, id: Id<'_>, result: &Json) -> Response<Body> {
+    let (writer, reader) = session.streams().open();
+    writer.prime();
+    writer.put(&Ended::result(id, result).text);
     server::event_stream(stream::kept(reader))
 }
 
