@@ -48,11 +48,14 @@ impl Published {
 
     /// The answer as the client is to see it; `modern` is the client's era.
     pub(super) fn answer(&self, scene: Scene<'_>, answer: Answer, modern: bool) -> Answer {
+        let Scene { gateway, context, vmcp } = scene;
         let result = match answer {
             Answer::Result(result) => result,
-            Answer::Error(error) => return Answer::Error(in_era(error, modern)),
+            Answer::Error(error) => {
+                let error = vmcp.uris.rewrite(&self.connector, Rewrite::Error, &error);
+                return Answer::Error(in_era(error, modern));
+            }
         };
-        let Scene { gateway, context, vmcp } = scene;
         let uris = |what| vmcp.uris.rewrite(&self.connector, what, &result);
         Answer::Result(match &self.what {
             What::Tool(tool) => {
