@@ -250,3 +250,32 @@ async fn a_client_that_does_not_read_holds_up_nobody() {
         assert!(steps.is_sorted() && !steps.is_empty());
     }
 }
+
+#[tokio::test]
+async fn who_names_events_first_gets_a_stream_even_for_what_is_there_at_once() {
+    let Set { mock: _mock, gateway, .. } = start().await;
+    for (revision, streams) in [("2025-06-18", false), ("2025-11-25", true)] {
+        let client = gateway.client("alice", "main");
+        let session = client.session(revision).await;
+        let body = json!({ "jsonrpc": "2.0", "id": "l", "method": "tools/list" }).to_string();
+        let id = session.id.clone().unwrap();
+        let own = ("mcp-session-id", id.as_str());
+        let accept = ("accept", "text/event-stream, application/json");
+        let mut stream = client.stream(Method::POST, &[own, accept], body).await;
+        let kind = stream.headers["content-type"].to_str().unwrap() == "text/event-stream";
+        assert_eq!(kind, streams, "{revision}");
+        if streams {
+            let first = stream.next_event().await.unwrap();
+            assert!(first.message.is_none() && first.retry.is_some(), "{first:?}");
+            let list = stream.next().await.unwrap();
+            assert_eq!(
+                (&list["id"], list["result"]["tools"].as_array().unwrap().len()),
+                (&json!("l"), 3)
+            );
+            assert_eq!(stream.next().await, None);
+            // It was lost on the way: here it is again.
+            let mut again = session.listen(first.id.as_deref()).await;
+            assert_eq!(again.next().await, Some(list));
+        }
+    }
+}

@@ -15,7 +15,7 @@ mod respond;
 pub use classify::{
     Incoming, SUPPORTED_MODERN, Session, classify, classify_batch, in_session, session_id,
 };
-pub use head::{Accept, check_get, check_post};
+pub use head::{Accept, check_get, check_post, prefers_events};
 pub use host::{HostPolicy, Listener};
 pub use origin::{BadAuthority, Origin};
 pub use rejection::Rejection;

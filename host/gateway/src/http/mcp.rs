@@ -212,7 +212,12 @@ async fn one(
         methods::dispatch(&gateway, &admitted.context, admitted.published()?, &spoken, &incoming)
             .await?;
     match (reply, message.id()) {
-        (Reply::Result(result), id) => Ok(respond::result(id, &result)),
+        (Reply::Result(result), id) => Ok(match (id, &spoken.session) {
+            (Some(id), Some(session)) if legacy::wants_stream(session, parts) => {
+                legacy::streamed(session, id, &result)
+            }
+            (id, _) => respond::result(id, &result),
+        }),
         (Reply::Call(request), Some(id)) => {
             let call = respond::Calling::new(admitted, *request, &spoken, id, accept)?;
             Ok(call.respond(gateway).await)

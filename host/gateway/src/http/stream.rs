@@ -61,3 +61,31 @@ pub(super) fn message(note: &Notification, token: Option<&str>) -> Option<Vec<u8
     }
     Some(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::session::streams::Streams;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_says_that_it_lives() {
+        let (writer, reader) = Streams::new(1).open();
+        let mut body = kept(reader);
+        let begin = Instant::now();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(frame, sse::KEEP_ALIVE);
+            seen.push(begin.elapsed());
+        }
+        assert_eq!(seen, [Duration::ZERO, QUIET, QUIET * 2]);
+        writer.put(b"{}");
+        drop(writer);
+        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(frame.ends_with(b"data: {}\n\n"), "{frame:?}");
+        assert!(body.frame().await.is_none());
+    }
+}

@@ -69,6 +69,24 @@ impl Accept {
     }
 }
 
+/// Whether the client names event streams before JSON: of two that it takes equally, it
+/// would rather have that one.
+pub fn prefers_events(headers: &HeaderMap) -> bool {
+    let mut ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(essence);
+    let first = ranges.find(|range| {
+        ["text/event-stream", "application/json"]
+            .iter()
+            .any(|known| range.eq_ignore_ascii_case(known))
+    });
+    first.is_some_and(|range| range.eq_ignore_ascii_case("text/event-stream"))
+        && Accept::read(headers).events
+}
+
 /// A media range that covers what was asked for.
 struct Range {
     /// 0 for `*/*`, 1 for `type/*`, 2 for the exact type: the most precise one counts.

@@ -395,3 +395,23 @@ fn heads_of_answers() {
         (StatusCode::ACCEPTED, 0, 0)
     );
 }
+
+#[test]
+fn what_is_named_first_is_preferred() {
+    let table = [
+        (vec![], false),
+        (vec!["application/json, text/event-stream"], false),
+        (vec!["text/event-stream, application/json"], true),
+        (vec!["TEXT/Event-Stream; q=0.9", "application/json"], true),
+        (vec!["application/json", "text/event-stream"], false),
+        (vec!["text/event-stream;q=0, application/json"], false),
+        (vec!["*/*"], false),
+        (vec!["text/html, text/event-stream, */*"], true),
+        (vec!["text/event-stream"], true),
+    ];
+    for (accept, expected) in table {
+        let headers: Vec<_> = accept.iter().map(|&value| ("accept", value)).collect();
+        let parts = head("/", &headers);
+        assert_eq!(prefers_events(&parts.headers), expected, "{accept:?}");
+    }
+}
