@@ -132,15 +132,13 @@ fn delete(
     let id = server::session_id(parts)?;
     let known = match id {
         None => server::Session::Absent,
-        Some(id) => {
-            match gateway.sessions.close(id, &context.caller, &admitted.vmcp, context.at) {
-                Some(session) => {
-                    reap::release(gateway, &session);
-                    return Ok(respond::whole(server::accepted()));
-                }
-                None => server::Session::Unknown,
+        Some(id) => match gateway.sessions.close(id, &context.caller, &admitted.vmcp, context.at) {
+            Some(session) => {
+                reap::release(gateway, &session);
+                return Ok(respond::whole(server::accepted()));
             }
-        }
+            None => server::Session::Unknown,
+        },
     };
     server::in_session(parts, known)?;
     Err(Rejection::verb().into())
