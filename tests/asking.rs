@@ -294,6 +294,24 @@ async fn a_state_is_of_one_person_one_place_and_one_request() {
 }
 
 #[tokio::test]
+async fn a_state_is_good_once_whichever_server_asked() {
+    let mock = modern_server().await;
+    let gateway = Setup::simple(&mock).start().await;
+    let client = gateway.client("alice", "main");
+    let asked = call(&client, "greet").await;
+    let first = again(&client, "greet", state(&asked), json!({ "who": accept("Ann") })).await;
+    assert_eq!(first.text(), "Ann by the server's own");
+    let met = mock.calls("greet").len();
+    let second = again(&client, "greet", state(&asked), json!({ "who": accept("Bob") })).await;
+    assert_eq!(second.code(), INVALID_PARAMS, "{second:?}");
+    assert_eq!(mock.calls("greet").len(), met, "the server heard of it");
+    // Another round has another state.
+    let asked = call(&client, "greet").await;
+    let third = again(&client, "greet", state(&asked), json!({ "who": accept("Cem") })).await;
+    assert_eq!(third.text(), "Cem by the server's own");
+}
+
+#[tokio::test]
 async fn a_repeated_request_is_judged_anew() {
     let mock = legacy_server().await;
     let gateway = Setup::simple(&mock).start().await;

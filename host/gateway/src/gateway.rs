@@ -23,6 +23,7 @@ use crate::{
     revision::Revision,
     seal::Seals,
     session::Sessions,
+    spent::Spent,
 };
 
 /// Most listen streams of one person.
@@ -45,6 +46,8 @@ pub(crate) struct Gateway {
     pub(crate) cursors: Cursors,
     /// Handles that clients hold.
     pub(crate) seals: Seals,
+    /// Request states that were used.
+    pub(crate) spent: Spent,
     /// Calls that wait for their modern clients.
     pub(crate) parking: Parking,
     /// Room for listen streams of modern clients.
@@ -96,6 +99,7 @@ impl Gateway {
             notices: Notices::default(),
             cursors: parts.cursors,
             seals: parts.seals,
+            spent: Spent::new(crate::call::park::LIFETIME),
             parking: Parking::default(),
             listening: Places::new(LISTENING, usize::MAX),
             hosts: parts.hosts,

@@ -21,3 +21,4 @@ mod revision;
 mod seal;
 mod serve;
 mod session;
+mod spent;

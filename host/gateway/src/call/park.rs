@@ -27,6 +27,7 @@ use tidegate_wire::{
 use super::{Context, Target, refusal};
 use crate::gateway::Gateway;
 pub(crate) use relay::outward;
+pub(crate) use state::LIFETIME;
 use state::State;
 pub(crate) use table::ParkedId;
 

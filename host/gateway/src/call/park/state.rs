@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a person may take for one round.
-pub(super) const LIFETIME: Duration = Duration::from_secs(600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
 /// What a state says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,8 @@ pub(super) fn seal(
     gateway.seals.seal(Purpose::RequestState, &binding, &payload, Some(expiry))
 }
 
-/// Opens what [`seal`] made for the same person, virtual MCP and request, if it is not too old.
+/// Opens what [`seal`] made for the same person, virtual MCP and request, if it is not too
+/// old and, where it holds a server's state, was not used.
 pub(super) fn open(
     gateway: &Gateway,
     context: &Context,
@@ -70,9 +71,16 @@ pub(super) fn open(
 ) -> Option<State> {
     let request = digest(target);
     let binding = Binding { caller: &context.caller, vmcp, request: Some(&request) };
-    let payload =
-        gateway.seals.open(Purpose::RequestState, &binding, handle, gateway.clock.now())?;
-    serde_json::from_slice(&payload).ok()
+    let now = gateway.clock.now();
+    let payload = gateway.seals.open(Purpose::RequestState, &binding, handle, now)?;
+    let state = serde_json::from_slice(&payload).ok()?;
+    // What a server said is told to it once. A parked call has a name for each round, and a
+    // repeat after URLs tells nobody anything.
+    let is_good = match state {
+        State::Upstream { .. } => gateway.spent.take(&context.caller, handle, now),
+        State::Parked { .. } | State::Again { .. } => true,
+    };
+    is_good.then_some(state)
 }
 
 /// The digest of all that must be the same in every round: method, name and arguments as
