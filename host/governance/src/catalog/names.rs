@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn with_one_connector_nothing_is_renamed_that_nobody_renamed() {
         let long = "t".repeat(200);
-        let cases: &[(&[(&str, &str, Option<&str>)], &[&str])] = &[
+        type Original<'a> = (&'a str, &'a str, Option<&'a str>);
+        let cases: &[(&[Original<'_>], &[&str])] = &[
             (&[("crm", "do it/now", None), ("crm", &long, None)], &["do it/now", &long]),
             (&[("crm", "a", Some("b")), ("crm", "b", Some("a"))], &["b", "a"]),
             (
