@@ -17,4 +17,7 @@ pub use text::write_string;
 pub(crate) use tests::any_value;
 
 #[cfg(test)]
+pub(crate) mod texts;
+
+#[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ pub mod level;
 pub mod lists;
 pub mod method;
 pub mod peek;
+#[cfg(test)]
+mod relaying;
 pub mod revision;
 pub mod splice;
 pub mod tools;

@@ -85,4 +85,7 @@ impl Uris {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests;

@@ -194,6 +194,9 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{client::ClientCan, mcp::Level};
