@@ -13,11 +13,10 @@ pub struct Event {
     pub name: Option<String>,
     /// The `data` lines, joined by line feeds; empty for an event that only carries an id.
     pub data: Bytes,
-    /// The last `id` seen so far on the stream, this event included.
-    pub id: Option<String>,
-    /// The last `retry` seen so far on the stream, in milliseconds.
-    pub retry: Option<u64>,
 }
+
+/// The longest `id` in bytes; longer ones are passed over.
+const LONGEST_ID: usize = 1024;
 
 /// Why a stream cannot be read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +91,8 @@ impl Decoder {
     }
 
     /// The id to send as `Last-Event-ID`: the last one seen up to the end of the last event,
-    /// also of one without data. An event that was cut off does not count.
+    /// also of one without data. An event that was cut off does not count, nor does an id of
+    /// more than 1,024 bytes.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
@@ -146,7 +146,7 @@ impl Decoder {
                 self.data.extend_from_slice(value);
             }
             b"event" => self.name = Some(String::from_utf8_lossy(value).into_owned()),
-            b"id" if !value.contains(&0) => {
+            b"id" if value.len() <= LONGEST_ID && !value.contains(&0) => {
                 self.id = Some(String::from_utf8_lossy(value).into_owned());
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
@@ -166,7 +166,7 @@ impl Decoder {
             return None;
         }
         let data = Bytes::from(std::mem::take(&mut self.data));
-        Some(Event { name, data, id: self.id.clone(), retry: self.retry })
+        Some(Event { name, data })
     }
 }
 

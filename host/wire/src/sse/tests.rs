@@ -4,18 +4,24 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn decode(stream: &[u8]) -> Vec<Event> {
-    let mut events = Vec::new();
-    Decoder::new(1 << 20).feed(stream, &mut events).unwrap();
-    events
+/// Each event, and the id as of its end.
+fn decode(stream: &[u8]) -> Vec<(Event, Option<String>)> {
+    let (mut decoder, mut all) = (Decoder::new(1 << 20), Vec::new());
+    for byte in stream.chunks(1) {
+        let mut events = Vec::new();
+        decoder.feed(byte, &mut events).unwrap();
+        let id = decoder.last_id().map(str::to_owned);
+        all.extend(events.into_iter().map(|event| (event, id.clone())));
+    }
+    all
 }
 
 fn shown(stream: &str) -> Vec<String> {
     decode(stream.as_bytes())
         .iter()
-        .map(|event| {
+        .map(|(event, id)| {
             let name = event.name.as_deref().unwrap_or("-");
-            let id = event.id.as_deref().unwrap_or("-");
+            let id = id.as_deref().unwrap_or("-");
             format!("{name}|{id}|{}", String::from_utf8_lossy(&event.data))
         })
         .collect()
@@ -59,6 +65,16 @@ fn ids_and_retries_are_remembered_without_an_event() {
     assert_eq!((decoder.last_id(), decoder.retry()), (Some("7"), Some(1500)));
     decoder.feed(b"retry: 99999999999999999999999\n\n", &mut Vec::new()).unwrap();
     assert_eq!(decoder.retry(), None);
+}
+
+#[test]
+fn an_id_too_long_to_send_back_is_not_kept() {
+    let mut decoder = Decoder::new(1 << 20);
+    let longest = "i".repeat(1_024);
+    decoder.feed(format!("id: {longest}\n\n").as_bytes(), &mut Vec::new()).unwrap();
+    let mut events = Vec::new();
+    decoder.feed(format!("id: {longest}i\ndata: a\n\n").as_bytes(), &mut events).unwrap();
+    assert_eq!((decoder.last_id(), events.len()), (Some(&*longest), 1));
 }
 
 #[test]
@@ -115,10 +131,10 @@ proptest! {
         let decoded = decode(&stream);
         prop_assert_eq!(decoded.len(), events.len());
         let mut last = None;
-        for (event, (name, id, data)) in decoded.iter().zip(&events) {
+        for ((event, seen), (name, id, data)) in decoded.iter().zip(&events) {
             last = id.as_ref().or(last);
             prop_assert_eq!(&event.name, name);
-            prop_assert_eq!(event.id.as_ref(), last);
+            prop_assert_eq!(seen.as_ref(), last);
             prop_assert_eq!(&event.data[..], data.as_bytes());
         }
     }
@@ -138,6 +154,9 @@ proptest! {
         for pair in cuts.windows(2) {
             decoder.feed(&stream[pair[0]..pair[1]], &mut events).unwrap();
         }
-        prop_assert_eq!(events, decode(&stream));
+        let whole = decode(&stream);
+        let ids = whole.last().and_then(|(_, id)| id.as_deref());
+        prop_assert!(ids.is_none() || decoder.last_id().is_some());
+        prop_assert_eq!(events, whole.into_iter().map(|(event, _)| event).collect::<Vec<_>>());
     }
 }

@@ -32,8 +32,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often in a row it may be in vain, and how often at all.
 const IN_VAIN: u32 = 8;
 const AT_ALL: u32 = 1024;
-/// The largest event id that is sent back.
-const EVENT_ID: usize = 1024;
 
 /// The messages of a stream; see the module.
 pub(super) struct Feed {
@@ -188,9 +186,9 @@ impl Events {
         }
     }
 
-    /// The id from after which the stream can be picked up, if there is one that fits.
+    /// The id from after which the stream can be picked up, if there is one.
     fn last_id(&self) -> Option<HeaderValue> {
-        let id = self.decoder.last_id().filter(|id| !id.is_empty() && id.len() <= EVENT_ID)?;
+        let id = self.decoder.last_id().filter(|id| !id.is_empty())?;
         HeaderValue::from_bytes(id.as_bytes()).ok()
     }
 }
