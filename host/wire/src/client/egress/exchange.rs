@@ -8,7 +8,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -55,7 +55,15 @@ pub(super) struct Failed {
 pub(super) struct Pool {
     origin: String,
     keep: Duration,
-    idle: Mutex<Vec<(Instant, Live)>>,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// With the time since when each is idle.
+    connections: Vec<(Instant, Live)>,
+    /// Whether somebody looks for old ones: one alone does, however often the pool is empty.
+    is_swept: bool,
 }
 
 /// A response body, read as it comes. The connection goes back to its pool when the body
@@ -118,14 +126,13 @@ impl Live {
 
 impl Pool {
     pub(super) fn new(origin: String, keep: Duration) -> Self {
-        Self { origin, keep, idle: Mutex::new(Vec::new()) }
+        Self { origin, keep, idle: Mutex::default() }
     }
 
     /// The most recently used connection that is still good.
     pub(super) async fn take(&self) -> Option<Live> {
         loop {
-            let (since, mut live) =
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let (since, mut live) = self.idle().connections.pop()?;
             if since.elapsed() < self.keep && poll_fn(|cx| live.poll_usable(cx)).await {
                 live.reused = true;
                 return Some(live);
@@ -134,12 +141,12 @@ impl Pool {
     }
 
     fn put(self: &Arc<Self>, live: Live) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() >= IDLE {
+        let mut idle = self.idle();
+        if idle.connections.len() >= IDLE {
             return;
         }
-        idle.push((Instant::now(), live));
-        if idle.len() == 1 {
+        idle.connections.push((Instant::now(), live));
+        if !std::mem::replace(&mut idle.is_swept, true) {
             self.sweep_later();
         }
     }
@@ -151,13 +158,18 @@ impl Pool {
             loop {
                 tokio::time::sleep(keep).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                idle.retain(|(since, _)| since.elapsed() < keep);
-                if idle.is_empty() {
+                let mut idle = pool.idle();
+                idle.connections.retain(|(since, _)| since.elapsed() < keep);
+                if idle.connections.is_empty() {
+                    idle.is_swept = false;
                     return;
                 }
             }
         });
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -243,7 +255,7 @@ impl fmt::Debug for ReplyBody {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let idle = self.idle().connections.len();
         write!(f, "Pool({idle} idle)")
     }
 }

@@ -41,6 +41,22 @@ async fn connections_are_reused() {
     assert_eq!(seen.header("accept-encoding"), None);
 }
 
+/// One request at a time empties the pool and fills it again.
+#[tokio::test]
+async fn one_task_alone_looks_for_idle_connections() {
+    let mock = Mock::start(|_, _| vec![Act::json(200, "1")]).await;
+    let egress = Egress::new(Resolver::System, None).unwrap();
+    let rules = Rules { keep_idle: Duration::from_secs(3_600), ..loopback() };
+    let destination = egress.destination(&mock.url(), rules).unwrap();
+    for _ in 0..20 {
+        post(&destination).await.unwrap();
+    }
+    assert_eq!(mock.connections(), 1);
+    // That one, the mock's listener and its connection.
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert!(tasks <= 3, "{tasks} tasks");
+}
+
 #[tokio::test]
 async fn a_connection_that_the_server_closed_is_not_used_again() {
     let mock = Mock::start(|_, _| vec![Act::json(200, "1"), Act::Close]).await;

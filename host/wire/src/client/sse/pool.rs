@@ -5,7 +5,10 @@ use std::{
     collections::HashMap,
     fmt,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,11 +47,13 @@ pub(super) struct Pool {
     limit: usize,
     keep: Duration,
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Whether somebody looks for idle ones; read and written with `slots` locked.
+    is_swept: AtomicBool,
 }
 
 impl Pool {
     pub(super) fn new(limit: usize, keep: Duration) -> Self {
-        Self { limit, keep, slots: Mutex::default() }
+        Self { limit, keep, slots: Mutex::default(), is_swept: AtomicBool::new(false) }
     }
 
     /// The slot of this key. Where there is no room, the one that has not been used for the
@@ -74,7 +79,7 @@ impl Pool {
             used: Mutex::new(Instant::now()),
         });
         slots.insert(key, Arc::clone(&slot));
-        if slots.len() == 1 {
+        if !self.is_swept.swap(true, Ordering::Relaxed) {
             self.sweep_later();
         }
         Ok(Lease(slot))
@@ -117,6 +122,7 @@ impl Pool {
                 let mut slots = pool.slots();
                 slots.retain(|_, slot| !is_idle(slot) || slot.used().elapsed() < keep);
                 if slots.is_empty() {
+                    pool.is_swept.store(false, Ordering::Relaxed);
                     return;
                 }
             }
@@ -206,6 +212,21 @@ mod tests {
         let lease = pool.lease(key(6)).unwrap();
         pool.release(Affinity(6));
         assert!(lease.stop.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_alone_looks_for_idle_connections() {
+        let pool = Arc::new(Pool::new(2, Duration::from_secs(10)));
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        for round in 0..5 {
+            drop(pool.lease(key(round)).unwrap());
+            pool.release(Affinity(round));
+        }
+        assert_eq!(tasks(), 1);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(tasks(), 0);
+        drop(pool.lease(key(1)).unwrap());
+        assert_eq!(tasks(), 1, "and begins again");
     }
 
     impl Pool {
