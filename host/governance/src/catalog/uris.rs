@@ -17,6 +17,10 @@ pub use rewrite::Rewrite;
 const UI: &str = "ui://";
 const PREFIX: &str = "mcp+";
 
+/// The longest URI of a connector in bytes, in lists and as clients ask for it. Clients have
+/// URIs kept for them, and servers told of them.
+const LONGEST: usize = 8 * 1024;
+
 /// The mapping of one virtual MCP, both ways: total, and no two resources meet in one URI.
 #[derive(Debug)]
 pub struct Uris {
@@ -47,8 +51,19 @@ impl Uris {
     }
 
     /// The resource, or the template, that is published as this text. Whether there is one is
-    /// for its connector to say: results link to resources that no list has.
+    /// for its connector to say: results link to resources that no list has. Never one of
+    /// more than 8 KiB, or with control characters.
     pub fn locate(&self, published: &str) -> Option<ResourceRef> {
+        let found = self.whose(published)?;
+        let fits = found.uri.len() <= LONGEST && !found.uri.chars().any(char::is_control);
+        fits.then_some(found)
+    }
+
+    fn whose(&self, published: &str) -> Option<ResourceRef> {
+        // What is put in front is shorter than this; nothing longer is copied.
+        if published.len() > 2 * LONGEST {
+            return None;
+        }
         let connectors = match &self.naming {
             Naming::Identity(connector) => {
                 return Some(ResourceRef { connector: connector.clone(), uri: published.into() });

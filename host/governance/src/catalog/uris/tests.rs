@@ -63,6 +63,21 @@ fn published_uris_carry_their_connector() {
 }
 
 #[test]
+fn what_no_list_could_hold_is_not_located() {
+    let identity = Uris::new(&vmcp(&["crm"], true));
+    for (length, fits) in [(8 * 1024, true), (8 * 1024 + 1, false), (1 << 20, false)] {
+        let uri = format!("file:///{}", "a".repeat(length - 8));
+        assert_eq!(identity.locate(&uri).is_some(), fits, "{length}");
+        let published = prefixed().publish(&crm(), &uri).into_owned();
+        assert_eq!(prefixed().locate(&published).is_some(), fits, "{length}");
+    }
+    for uri in ["file:///a\nb", "file:///\0", "file:///\u{85}"] {
+        assert_eq!(identity.locate(uri), None, "{uri:?}");
+        assert_eq!(prefixed().locate(&format!("mcp+crm:{uri}")), None, "{uri:?}");
+    }
+}
+
+#[test]
 fn with_one_connector_uris_stay_what_they_are() {
     let uris = Uris::new(&vmcp(&["crm"], true));
     for uri in ["file:///a", "ui://x/y", "mcp+other:x", "mcp+crm:x", "", "{+path}"] {
