@@ -250,3 +250,14 @@ async fn names_that_two_connectors_share_get_their_connector_in_front() {
     alice.call("second__echo", json!({})).await.result();
     assert_eq!((first.calls("echo").len(), second.calls("echo").len()), (0, 1));
 }
+
+#[tokio::test]
+async fn who_is_forbidden_to_list_sees_an_empty_list_and_may_still_call() {
+    let mock = Mock::start(Era::Modern, vec![MockTool::echo("echo")]).await;
+    let policy = "permit (principal, action, resource);\n\
+                  forbid (principal, action == Action::\"list\", resource);";
+    let gateway = Setup::simple(&mock).policy("all", policy).start().await;
+    let client = gateway.client("alice", "main");
+    assert!(client.tool_names().await.is_empty());
+    assert!(!client.call("echo", json!({})).await.is_tool_error());
+}

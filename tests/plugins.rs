@@ -76,6 +76,33 @@ async fn redact_masks_both_ways_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_a_task_came_to_meets_the_plugins_of_its_tool() {
+    let state = json!({ "taskId": "t", "status": "working", "ttl": null,
+        "createdAt": "2026-11-21T00:00:00Z", "lastUpdatedAt": "2026-11-21T00:00:00Z" });
+    let personal =
+        json!({ "content": [{ "type": "text", "text": "iban DE89370400440532013000" }] });
+    let slow = json!({ "name": "slow", "inputSchema": { "type": "object" },
+        "execution": { "taskSupport": "optional" } });
+    let created = json!({ "task": state });
+    let tools = vec![
+        MockTool::new(slow, move |_| Reply::Result(created.clone())),
+        MockTool::answering("tasks/result", Reply::Result(personal)),
+        MockTool::answering("tasks/get", Reply::Result(state)),
+    ];
+    let mock = Mock::start(Era::Legacy, tools).await;
+    let gateway = with_plugins(&mock, &[("redact", plugin("redact", ""))]).await;
+    let session = gateway.client("alice", "main").session("2025-11-25").await;
+    let call = json!({ "name": "slow", "arguments": {}, "task": {} });
+    let created = session.request("tools/call", call).await;
+    let id = created.result()["task"]["taskId"].clone();
+    assert_ne!(id, "t", "{created:?}");
+    let got = session.request("tasks/get", json!({ "taskId": id })).await;
+    assert_eq!((&got.result()["taskId"], &got.result()["status"]), (&id, &json!("working")));
+    let came_to = session.request("tasks/result", json!({ "taskId": id })).await;
+    assert_eq!(came_to.text(), "iban [iban masked]");
+}
+
+#[tokio::test]
 async fn a_plugin_that_misbehaves_fails_its_call_closed_and_no_other() {
     let mock = Mock::start(Era::Modern, vec![MockTool::echo("echo"), MockTool::echo("calm")]).await;
     for act in ["loop", "memory", "trap", "recursion", "huge", "not_json", "duplicate_key", "flood"]

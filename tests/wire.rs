@@ -422,6 +422,7 @@ async fn batches_belong_to_one_revision() {
     assert_eq!((&answers[2]["id"], &answers[2]["error"]["code"]), (&json!(3), &json!(-32600)));
     assert_eq!(post(&session, &format!("[{note}]")).await.status, 202);
     assert_eq!(post(&session, "[]").await.status, 400);
+    assert_eq!(post(&session, &format!("[{}]", vec![call; 65].join(","))).await.status, 400);
     assert_eq!(mock.calls("echo").len(), 1);
 }
 

@@ -10,7 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -69,6 +69,8 @@ impl Received {
     }
 }
 
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 type Script = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 /// A tool of a mock.
@@ -121,6 +123,8 @@ struct Shared {
     /// Counts what was received.
     arrivals: watch::Sender<usize>,
     resources: Mutex<Vec<String>>,
+    /// Whether it has the tasks extension.
+    has_tasks: AtomicBool,
     /// What is told of its own accord.
     news: broadcast::Sender<Value>,
     sessions: AtomicUsize,
@@ -167,6 +171,7 @@ impl Mock {
             received: Mutex::default(),
             arrivals: watch::Sender::default(),
             resources: Mutex::default(),
+            has_tasks: AtomicBool::new(false),
             news: broadcast::Sender::new(64),
             sessions: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
@@ -193,6 +198,12 @@ impl Mock {
     /// Has these resources, which can be subscribed to; to be said before anybody connects.
     pub(crate) fn set_resources(&self, uris: &[&str]) {
         *self.shared.resources.lock().unwrap() = uris.iter().map(|&uri| uri.into()).collect();
+    }
+
+    /// Has the tasks extension, and tells of those tasks alone that a listener asks for; to be
+    /// said before anybody connects.
+    pub(crate) fn set_tasks(&self) {
+        self.shared.has_tasks.store(true, Ordering::Relaxed);
     }
 
     /// Tells this notification to everybody who listens at this moment; how many.
@@ -350,6 +361,9 @@ fn capabilities(shared: &Shared) -> Value {
     if !shared.resources.lock().unwrap().is_empty() {
         all["resources"] = json!({ "subscribe": true, "listChanged": true });
     }
+    if shared.has_tasks.load(Ordering::Relaxed) {
+        all["extensions"] = json!({ TASKS: {} });
+    }
     let tools = shared.tools.lock().unwrap();
     if tools.iter().any(|tool| tool.definition.get("execution").is_some()) {
         all["tasks"] = json!({ "cancel": {}, "requests": { "tools": { "call": {} } } });
@@ -357,18 +371,34 @@ fn capabilities(shared: &Shared) -> Value {
     all
 }
 
-/// What is told from now on, marked with the subscription where there is one.
+/// What is told from now on; to a listen request what it asked for, with its mark.
 fn news(
     shared: &Shared,
-    subscription: Option<Value>,
+    listen: Option<Value>,
 ) -> impl Stream<Item = Value> + Send + 'static + use<> {
-    stream::unfold((shared.news.subscribe(), subscription), |(mut news, mark)| async move {
-        let mut note = news.recv().await.ok()?;
-        if let Some(mark) = &mark {
-            note["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] = mark.clone();
+    stream::unfold((shared.news.subscribe(), listen), |(mut news, listen)| async move {
+        loop {
+            let mut note = news.recv().await.ok()?;
+            if let Some(listen) = &listen {
+                if !asks_for(listen, &note) {
+                    continue;
+                }
+                let mark = listen["id"].clone();
+                note["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] = mark;
+            }
+            return Some((note, (news, listen)));
         }
-        Some((note, (news, mark)))
     })
+}
+
+/// Whether this listen request asks for this: all there is, but of tasks those alone that it
+/// names, as a client that takes them.
+fn asks_for(listen: &Value, note: &Value) -> bool {
+    let params = &listen["params"];
+    let can = &params["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    let ids = params["notifications"]["taskIds"].as_array();
+    let is_named = || ids.is_some_and(|ids| ids.contains(&note["params"]["taskId"]));
+    note["method"] != "notifications/tasks" || can["extensions"][TASKS].is_object() && is_named()
 }
 
 /// A call that asks its client.
@@ -446,7 +476,7 @@ async fn by_method(
                 "method": "notifications/subscriptions/acknowledged",
                 "params": { "notifications": accepted, "_meta": meta },
             });
-            let news = news(shared, Some(id.clone()));
+            let news = news(shared, Some(received.message.clone()));
             Ok(reply::events(stream::iter([acknowledged]).chain(news)))
         }
         "resources/list" => Reply::Result(resources(shared)).into_response(id).await,
@@ -467,6 +497,12 @@ async fn by_method(
                     Reply::Error(error).into_response(id).await
                 }
             }
+        }
+        // Any other method is what a tool of that name answers.
+        other if shared.tools.lock().unwrap().iter().any(|it| it.definition["name"] == other) => {
+            let tools = shared.tools.lock().unwrap().clone();
+            let tool = tools.iter().find(|tool| tool.definition["name"] == other).unwrap();
+            (tool.script)(received).into_response(id).await
         }
         _ => {
             let error = json!({ "code": -32601, "message": "unknown method" });

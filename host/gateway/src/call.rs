@@ -6,6 +6,7 @@
 //! many words. Refusals become wire answers in [`refusal`] alone. Read `run` first.
 
 pub(crate) mod cursor;
+pub(crate) mod hop;
 pub(crate) mod list;
 pub(crate) mod methods;
 pub(crate) mod park;
@@ -213,8 +214,14 @@ struct Scene<'a> {
     vmcp: &'a PublishedVmcp,
 }
 
-/// A call that was permitted, and the tool it is to, where it is to one.
-type Admitted<'a> = (Permitted<Call>, Option<(usize, &'a PublishedTool)>);
+/// A call that was permitted.
+struct Admitted<'a> {
+    permitted: Permitted<Call>,
+    /// The place of the tool that it is to, or whose task it is about.
+    place: Option<usize>,
+    /// The tool, where it is called.
+    tool: Option<&'a PublishedTool>,
+}
 
 fn admit<'a>(
     scene: Scene<'a>,
@@ -232,19 +239,22 @@ fn admit<'a>(
     }
     timed.lap(record, Stage::Resolve);
 
-    let (operation, tool) = match found {
+    let (operation, place, tool) = match found {
         Found::Tool { place, tool, arguments, more } => {
             let arguments = stage::customize(tool, &arguments)?;
-            (stage::tool_call(tool, arguments, more), Some((place, tool)))
+            (stage::tool_call(tool, arguments, more), Some(place), Some(tool))
         }
-        Found::Other(operation) => (operation, None),
+        Found::Other(operation) => {
+            let place = stage::place_of_task(vmcp, &operation);
+            (operation, place, None)
+        }
     };
     let call = stage::call(record.id(), context, vmcp, operation, rest, exchange);
     timed.lap(record, Stage::Customize);
 
     let permitted = stage::authorize(context, call, record)?;
     timed.lap(record, Stage::Authorize);
-    Ok((permitted, tool))
+    Ok(Admitted { permitted, place, tool })
 }
 
 async fn stages(
@@ -256,13 +266,13 @@ async fn stages(
 ) -> Outcome {
     let Scene { context, vmcp, .. } = scene;
     let mut timed = Timed::start();
-    let (permitted, tool) = admit(scene, request, &exchange, record, &mut timed)?;
+    let Admitted { permitted, place, tool } = admit(scene, request, &exchange, record, &mut timed)?;
 
-    let chain = context.revision.chain(&vmcp.vmcp.id, tool.map(|(place, _)| place));
+    let chain = context.revision.chain(&vmcp.vmcp.id, place);
     let mut run = chain.begin(context, permitted.get());
     let permitted = match (run.before(&permitted, record).await?, tool) {
         // INVARIANT: what a plugin changed is locked, checked and authorized like a new call.
-        (Interception::Changed(arguments), Some((_, tool))) => {
+        (Interception::Changed(arguments), Some(tool)) => {
             let call = stage::replace(tool, permitted.into_inner(), arguments)?;
             stage::authorize(context, call, record)?
         }
@@ -285,6 +295,7 @@ async fn stages(
     timed.lap(record, Stage::Intent);
 
     let published = Published::of(permitted.get());
+    let task = stage::task_method(permitted.get());
     let modern = exchange.relays_input;
     let exchange = asking(exchange, vmcp, connector.id());
     let armed =
@@ -294,7 +305,7 @@ async fn stages(
     let answer = answer.map_err(|error| refusal::connector(connector.id(), error))?;
     timed.lap(record, Stage::Connector);
 
-    let answer = run.after(answer, record).await?;
+    let answer = stage::after(run, task, answer, record).await?;
     timed.lap(record, Stage::PluginsAfter);
     Ok(published.answer(scene, answer, modern))
 }

@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,11 +28,18 @@ use tidegate_wire::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{call::Context, gateway::Gateway, notices::follows::Follows};
+use crate::{
+    call::Context,
+    gateway::Gateway,
+    notices::follows::Follows,
+    places::{Place, Places},
+};
 use questions::Questions;
 use streams::{Reader, Streams, Writer};
 
 const SHARDS: usize = 16;
+/// Most sessions of one person.
+const OF_ONE: usize = 10_000;
 
 /// A session's name: 128 random bits as 22 characters of base64url.
 pub(crate) type SessionId = Box<str>;
@@ -62,6 +69,8 @@ pub(crate) struct Session {
     own: Mutex<Option<u64>>,
     questions: OnceLock<Questions>,
     follows: OnceLock<Arc<Follows>>,
+    /// Given back when the session ends.
+    place: Mutex<Option<Place>>,
     tasks: Mutex<Tasks>,
 }
 
@@ -205,6 +214,12 @@ impl Session {
         self.level.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
     }
 
+    /// Ends it: what began in it is cancelled, its place is free.
+    fn finish(&self) {
+        self.ended.cancel();
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     fn used(&self) -> Timestamp {
         Timestamp::from_millis(self.used.load(Ordering::Relaxed))
     }
@@ -224,14 +239,13 @@ impl Session {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     shards: [Mutex<HashMap<SessionId, Arc<Session>>>; SHARDS],
-    count: AtomicUsize,
-    most: usize,
+    places: Arc<Places>,
 }
 
 impl Sessions {
     /// Room for `most` sessions.
     pub(crate) fn new(most: usize) -> Self {
-        Self { shards: Default::default(), count: AtomicUsize::new(0), most }
+        Self { shards: Default::default(), places: Places::new(OF_ONE.min(most), most) }
     }
 
     /// Opens a session.
@@ -243,12 +257,8 @@ impl Sessions {
         client: (Option<&str>, ClientCan),
         now: Timestamp,
     ) -> Result<SessionId, SessionRefused> {
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            return Err(SessionRefused::Full);
-        }
+        let place = self.places.take(caller).ok_or(SessionRefused::Full)?;
         let Some(Random { name, mark, salt }) = Random::new() else {
-            self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(SessionRefused::NoRandomness);
         };
         let id: SessionId = URL_SAFE_NO_PAD.encode(name).into();
@@ -275,6 +285,7 @@ impl Sessions {
             questions: OnceLock::new(),
             follows: OnceLock::new(),
             tasks: Mutex::default(),
+            place: Mutex::new(Some(place)),
         };
         self.shard(&id, |map| map.insert(id.clone(), Arc::new(session)));
         Ok(id)
@@ -306,8 +317,7 @@ impl Sessions {
         let session = self.find(id, caller, vmcp, now)?;
         // Of two that close it at once, one does.
         self.shard(id, |map| map.remove(id))?;
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        session.ended.cancel();
+        session.finish();
         Some(session)
     }
 
@@ -326,19 +336,18 @@ impl Sessions {
                 if keep {
                     session.streams.get().into_iter().for_each(Streams::sweep);
                 } else {
-                    session.ended.cancel();
+                    session.finish();
                     gone.push(Arc::clone(session));
                 }
                 keep
             });
         }
-        self.count.fetch_sub(gone.len(), Ordering::Relaxed);
         gone
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.places.taken()
     }
 
     /// Acts on the shard that `id` falls into.

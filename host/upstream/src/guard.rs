@@ -7,7 +7,6 @@
 mod breaker;
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -17,9 +16,9 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tidegate_model::{Answer, ConnectorId, Pause};
-use tidegate_wire::client::{Affinity, Exchange, within};
+use tidegate_wire::client::{Affinity, Exchange, Wanted, within};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, broadcast, watch},
+    sync::{Notify, Semaphore, SemaphorePermit, broadcast, watch},
     time::{Instant, timeout_at},
 };
 
@@ -107,13 +106,25 @@ impl Guarded {
         &self,
         deadline: std::time::Instant,
         pause: Pause,
+        asking: Arc<Notify>,
         work: impl Future<Output = Result<T, ConnectorError>>,
     ) -> Result<T, ConnectorError> {
-        let passage = self.breaker.pass(Instant::now())?;
-        let _turn = self.turn(Instant::from_std(deadline)).await?;
-        let outcome = within(deadline, &pause, work).await;
+        let mut passage = Some(self.breaker.pass(Instant::now())?);
+        let mut turn = Some(self.turn(Instant::from_std(deadline)).await?);
+        let mut work = std::pin::pin!(within(deadline, &pause, work));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                // Whoever waits for a person keeps nobody else from the connector, and a server
+                // that asks is alive.
+                () = asking.notified(), if turn.is_some() => {
+                    drop(turn.take());
+                    passage.take().into_iter().for_each(Passage::succeeded);
+                }
+            }
+        };
         let outcome = outcome.unwrap_or(Err(ConnectorError::Deadline));
-        self.note(passage, &outcome);
+        self.note(passage.unwrap_or_else(|| self.breaker.bypass()), &outcome);
         outcome
     }
 }
@@ -148,7 +159,9 @@ impl Connector for Guarded {
         exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
         let (deadline, pause) = (armed.call().deadline, armed.call().pause.clone());
-        self.run(deadline, pause, async move { self.inner.call(armed, exchange).await }).boxed()
+        let asking = Arc::clone(&exchange.asking);
+        self.run(deadline, pause, asking, async move { self.inner.call(armed, exchange).await })
+            .boxed()
     }
 
     fn health(&self) -> Health {
@@ -174,7 +187,7 @@ impl Connector for Guarded {
         self.inner.updates()
     }
 
-    fn follow(&self, wanted: BTreeSet<Box<str>>) {
+    fn follow(&self, wanted: Wanted) {
         self.inner.follow(wanted);
     }
 

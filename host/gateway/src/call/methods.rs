@@ -14,13 +14,13 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
 use tidegate_governance::catalog::PublishedVmcp;
-use tidegate_model::Json;
+use tidegate_model::{Json, KeyId, VmcpId};
 use tidegate_wire::{
     client::{Affinity, ClientCan, Exchange, Profile},
     json::{Kind, Member, Raw},
     mcp::{
         Level, Message, Revision,
-        method::Method,
+        method::{Method, TASKS_EXTENSION},
         peek::{CancelledParams, Meta, ResourceParams, SetLevelParams},
     },
     server::Rejection,
@@ -35,11 +35,14 @@ use crate::{gateway::Gateway, session::Session};
 
 pub(crate) use handshake::{client_name, initialize};
 use offered::Offered;
+pub(crate) use requests::undeclared_tasks;
 
 /// How long a person may take to answer one question of a server.
 const QUESTION: Duration = Duration::from_secs(600);
 /// Most extensions of a client that are looked at.
 const EXTENSIONS: usize = 32;
+/// Longest name and settings of an extension, in bytes.
+const SETTINGS: usize = 1024;
 
 /// How a message speaks: its revision, its legacy session, its `_meta`.
 #[derive(Debug)]
@@ -50,6 +53,14 @@ pub(crate) struct Spoken<'a> {
     pub(crate) session: Option<Arc<Session>>,
     /// The reserved members of `_meta`.
     pub(crate) meta: Meta<'a>,
+}
+
+impl Spoken<'_> {
+    /// Whether the client declared the tasks extension on this request (modern).
+    pub(crate) fn takes_tasks(&self) -> bool {
+        let extensions = self.meta.client_capabilities.and_then(|can| can.get("extensions"));
+        extensions.is_some_and(|extensions| extensions.get(TASKS_EXTENSION).is_some())
+    }
 }
 
 /// What a message gets.
@@ -182,10 +193,12 @@ fn notification(asked: Asked<'_>, name: &str, params: Option<Raw<'_>>) {
 fn client_can(capabilities: Raw<'_>) -> ClientCan {
     let extensions = capabilities.get("extensions").into_iter().flat_map(Raw::members);
     let settings = |member: &Member<'_>| member.value.kind() == Kind::Object;
+    // A session keeps them, so what is too long to be a setting is not one.
+    let fits = |member: &Member<'_>| member.key.len() + member.value.as_str().len() <= SETTINGS;
     ClientCan {
         profile: Profile::read(capabilities),
         extensions: extensions
-            .filter(settings)
+            .filter(|member| settings(member) && fits(member))
             .take(EXTENSIONS)
             .map(|member| (member.key.as_ref().into(), member.value.to_json()))
             .collect(),
@@ -194,13 +207,13 @@ fn client_can(capabilities: Raw<'_>) -> ClientCan {
 
 /// The client behind a request, as its server may meet it. Where its events go is for
 /// whoever answers.
-pub(crate) fn exchange(context: &Context, spoken: &Spoken<'_>) -> Exchange {
+pub(crate) fn exchange(context: &Context, vmcp: &VmcpId, spoken: &Spoken<'_>) -> Exchange {
     let (affinity, can, level) = match &spoken.session {
         Some(session) => (session.affinity(), session.can.clone(), session.level()),
         None => {
             let can = spoken.meta.client_capabilities.map_or_else(ClientCan::default, client_can);
             let level = spoken.meta.log_level.as_deref().and_then(Level::parse);
-            (of_person(context), can, level)
+            (of_person(context, vmcp), can, level)
         }
     };
     Exchange {
@@ -213,10 +226,14 @@ pub(crate) fn exchange(context: &Context, spoken: &Spoken<'_>) -> Exchange {
     }
 }
 
-/// The mark of everything one person does with modern clients.
-fn of_person(context: &Context) -> Affinity {
-    let (org, user) = (context.caller.org().as_str(), context.caller.user().as_str());
-    let digest = Sha256::digest([org.as_bytes(), &[0], user.as_bytes()].concat());
+/// The mark of everything one person does at one virtual MCP with modern clients: what is set
+/// through one virtual MCP is not seen through another.
+fn of_person(context: &Context, vmcp: &VmcpId) -> Affinity {
+    let caller = &context.caller;
+    let key = caller.key().map_or("", KeyId::as_str);
+    let parts = [caller.org().as_str(), caller.user().as_str(), key, vmcp.as_str()];
+    // No part holds a NUL.
+    let digest = Sha256::digest(parts.join("\0").as_bytes());
     let mark = digest.first_chunk::<16>().copied().unwrap_or_default();
     Affinity(u128::from_be_bytes(mark))
 }

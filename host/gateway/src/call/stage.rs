@@ -10,13 +10,17 @@ use tidegate_governance::{
     policy::Permitted,
 };
 use tidegate_model::{
-    Call, CallId, Completion, CompletionOf, Json, Operation, PromptCall, Refusal, ResourceRef,
-    Stage, TaskCall, TaskMethod, ToolCall,
+    Answer, Call, CallId, Completion, CompletionOf, ConnectorId, Json, Operation, PromptCall,
+    Refusal, ResourceRef, Stage, TaskCall, TaskMethod, ToolCall, ToolName,
 };
 use tidegate_upstream::Exchange;
+use tidegate_wire::{
+    json::Raw,
+    mcp::splice::{self, Edit},
+};
 
 use super::{Context, Reference, Request, Scene, Target, list::List, refusal};
-use crate::gateway::Gateway;
+use crate::{gateway::Gateway, plugin::Passage};
 
 /// A stopwatch with laps.
 #[derive(Debug)]
@@ -141,13 +145,20 @@ fn task(
     more: Vec<(Box<str>, Json)>,
 ) -> Option<TaskCall> {
     let known = super::tasks::open(gateway, &context.caller, &vmcp.vmcp.id, id)?;
-    let place = vmcp
-        .tools
-        .iter()
-        .position(|one| one.tool.connector == known.connector && one.tool.name == known.tool)?;
+    let place = place_of(vmcp, &known.connector, &known.tool)?;
     let visible = context.revision.visible(&context.caller, vmcp, List::Tools);
     let tool = vmcp.tools.get(place).filter(|_| visible.contains(place))?;
     Some(TaskCall { tool: Arc::clone(&tool.tool), method, id: known.id, more })
+}
+
+/// The place of the tool whose task an operation is about.
+pub(super) fn place_of_task(vmcp: &PublishedVmcp, operation: &Operation) -> Option<usize> {
+    let Operation::Task(task) = operation else { return None };
+    place_of(vmcp, &task.tool.connector, &task.tool.name)
+}
+
+fn place_of(vmcp: &PublishedVmcp, connector: &ConnectorId, name: &ToolName) -> Option<usize> {
+    vmcp.tools.iter().position(|one| one.tool.connector == *connector && one.tool.name == *name)
 }
 
 /// The arguments of a tool call in upstream terms: locks refused, defaults and locks applied,
@@ -242,5 +253,41 @@ pub(super) fn arguments(permitted: &Permitted<Call>) -> Option<&Json> {
         Operation::GetPrompt(call) => call.arguments.as_ref(),
         Operation::Complete(completion) => Some(&completion.argument),
         Operation::ReadResource(_) | Operation::Task(_) => None,
+    }
+}
+
+/// What is asked about a task, where the call is about one.
+pub(super) fn task_method(call: &Call) -> Option<TaskMethod> {
+    match &call.operation {
+        Operation::Task(task) => Some(task.method),
+        _ => None,
+    }
+}
+
+/// The plugins on the way back. What a task came to is the result of its tool: the same
+/// plugins see it, wherever it stands in the answer.
+pub(super) async fn after(
+    run: Passage<'_>,
+    task: Option<TaskMethod>,
+    answer: Answer,
+    record: &mut Record,
+) -> Result<Answer, Refusal> {
+    let whole = match (task, answer) {
+        // Neither holds a result.
+        (Some(TaskMethod::Update | TaskMethod::Cancel), answer) => return Ok(answer),
+        (Some(TaskMethod::Get), Answer::Result(whole)) => whole,
+        (_, answer) => return run.after(answer, record).await,
+    };
+    let Some(inner) = Raw::from(&whole).get("result").map(|raw| raw.within(&whole)) else {
+        return Ok(Answer::Result(whole));
+    };
+    match run.after(Answer::Result(inner.clone()), record).await? {
+        Answer::Result(seen) if seen == inner => Ok(Answer::Result(whole)),
+        Answer::Result(seen) => {
+            let edit = Edit::set("result", Raw::from_checked(seen.as_str()));
+            let whole = splice::object(Raw::from(&whole), &[edit]);
+            whole.map(Answer::Result).map_err(refusal::internal)
+        }
+        error => Ok(error),
     }
 }

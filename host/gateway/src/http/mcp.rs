@@ -11,10 +11,10 @@ mod modern;
 mod respond;
 mod running;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method as Verb, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tidegate_model::{Json, Refusal, RefusalCode, VmcpId};
@@ -23,6 +23,7 @@ use tidegate_wire::{
     mcp::{Message, OwnedId, code, envelope, header, peek::Meta},
     server::{self, Accept, Incoming, Rejection},
 };
+use tokio::time::{Instant, timeout_at};
 
 use super::listener::Peer;
 use crate::{
@@ -231,6 +232,15 @@ async fn one(
     }
 }
 
+/// Most messages in a batch.
+const BATCH: usize = 64;
+/// Most bytes of the answers to a batch before another message of it is looked at.
+const BATCH_ANSWERS: usize = 16 << 20;
+/// How long a body may make no progress.
+const BODY_IDLE: Duration = Duration::from_secs(15);
+/// The least rate of a body in bytes per second, beyond the first [`BODY_IDLE`].
+const BODY_RATE: usize = 1024;
+
 /// An array of messages, in a 2025-03-26 session: each in turn, answers together.
 async fn batch(
     gateway: Arc<Gateway>,
@@ -245,7 +255,16 @@ async fn batch(
     let messages = envelope::batch(Raw::from_checked(text.as_str()))
         .map_err(|bad| Refused { rejection: Rejection::from(&bad), id: bad.id })?;
     let mut answers = Vec::new();
+    let messages: Vec<_> = messages.take(BATCH + 1).collect();
+    if messages.len() > BATCH {
+        let words = format!("a batch holds at most {BATCH} messages; send the rest apart");
+        return Err(Rejection::invalid(words).into());
+    }
     for message in messages {
+        if answers.len() > BATCH_ANSWERS {
+            let words = "the answers to this batch are too large together; send less at once";
+            return Err(Rejection::invalid(words).into());
+        }
         let answer = match &message {
             Err(bad) => {
                 let mut answer = Vec::new();
@@ -284,14 +303,37 @@ async fn batch(
 }
 
 /// Reads a body of at most `limit` bytes.
+///
+/// A body that stands still, or comes so slowly that somebody means it, is given up (408).
 async fn read(body: Body, limit: usize) -> Result<Bytes, Rejection> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Rejection::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            code::INVALID_REQUEST,
-            format!("the body is larger than {limit} bytes"),
-        )),
-        Err(_) => Err(Rejection::invalid("the body did not arrive whole")),
+    let began = Instant::now();
+    let mut body = Limited::new(body, limit);
+    let mut read = BytesMut::new();
+    loop {
+        let seconds = u64::try_from(read.len() / BODY_RATE).unwrap_or(u64::MAX);
+        let until = began + BODY_IDLE + Duration::from_secs(seconds.min(3_600));
+        let idle = Instant::now() + BODY_IDLE;
+        match timeout_at(until.min(idle), body.frame()).await {
+            Err(_) => {
+                let words = "the body did not arrive in time";
+                let status = StatusCode::REQUEST_TIMEOUT;
+                return Err(Rejection::new(status, code::INVALID_REQUEST, words));
+            }
+            Ok(None) => return Ok(read.freeze()),
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    read.extend_from_slice(&data);
+                }
+            }
+            Ok(Some(Err(error))) => return Err(unreadable(&*error, limit)),
+        }
     }
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static), limit: usize) -> Rejection {
+    if error.is::<LengthLimitError>() {
+        let words = format!("the body is larger than {limit} bytes");
+        return Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST, words);
+    }
+    Rejection::invalid("the body did not arrive whole")
 }

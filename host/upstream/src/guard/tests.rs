@@ -90,7 +90,7 @@ impl Connector for Scripted {
         broadcast::Sender::new(1).subscribe()
     }
 
-    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+    fn follow(&self, _wanted: Wanted) {}
 
     fn release(&self, _affinity: Affinity) {}
 
@@ -203,6 +203,30 @@ async fn a_turn_that_is_given_back_goes_to_the_next() {
         call.await.unwrap().unwrap();
     }
     assert_eq!((stand.begun(), stand.ended()), (5, 5));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_person_keeps_nobody_else_waiting() {
+    let stand = Stand::new(Does::Wait);
+    let asking = Exchange::default();
+    let guarded = Arc::clone(&stand.guarded);
+    let asked = asking.asking.clone();
+    let call = a_call("crm", "echo", "{}");
+    let injection = guarded.credential().inject(&call).unwrap();
+    let first =
+        tokio::spawn(async move { guarded.call(Armed::for_test(call, injection), asking).await });
+    until(|| stand.guarded.health().in_flight == 1).await;
+    asked.notify_one();
+    until(|| stand.guarded.health().in_flight == 0).await;
+    // Both turns are there for others while the first call goes on.
+    let others: Vec<_> = (0..2).map(|_| stand.call()).collect();
+    until(|| stand.guarded.health().in_flight == 2).await;
+    assert_eq!((stand.guarded.health().waiting, stand.begun()), (0, 3));
+    stand.scripted.released.add_permits(3);
+    for call in others.into_iter().chain([first]) {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(stand.guarded.health().state, HealthState::Up);
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@
 //! over which notifications and questions reach it while the request runs. Knows neither
 //! how they travel on nor who the client is: an [`Affinity`] is an opaque mark.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidegate_model::{Answer, Json, Pause};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::Instant,
 };
 
@@ -155,6 +155,10 @@ impl Profile {
     }
 }
 
+/// Longest parameters of a notification that is passed on, in bytes: what waits for a slow
+/// client is counted in notifications, so that each must have a bound.
+const LONGEST_NOTE: usize = 256 * 1024;
+
 /// What a client can do, as the server gets to hear it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientCan {
@@ -210,12 +214,18 @@ pub struct Exchange {
     pub patience: Duration,
     /// Where the time for questions is given on top of the deadline.
     pub pause: Pause,
+    /// Told when a question has been put to the client: from then on people set the pace.
+    pub asking: Arc<Notify>,
 }
 
 impl Exchange {
-    /// Tells the client, unless it is too slow or did not ask for what is told: progress
-    /// without a token, log lines below its level.
+    /// Tells the client, unless it is too slow, or what is told is too long, or it did not ask
+    /// for it: progress without a token, log lines below its level.
     pub fn tell(&self, note: Notification) {
+        if note.params.len() > LONGEST_NOTE {
+            tracing::debug!(method = note.method, bytes = note.params.len(), "not passed on");
+            return;
+        }
         let wanted = match Method::parse(&note.method) {
             Some(Method::Progress) => self.progress,
             Some(Method::LogMessage) => {
@@ -245,6 +255,7 @@ impl Exchange {
             _ => params,
         };
         let _time = Lent::give(&self.pause, self.patience);
+        self.asking.notify_one();
         let (reply, answered) = oneshot::channel();
         let question = Event::Question(Question { method, params, reply });
         let asked = tokio::time::timeout(self.patience, async {

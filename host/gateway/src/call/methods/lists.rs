@@ -32,10 +32,15 @@ pub(super) async fn page(asked: Asked<'_>, list: List) -> Result<Reply, Rejectio
             Some(place.ok_or_else(bad_cursor)?)
         }
     };
-    let result = match visible.page_after(after) {
-        Some(page) => text(asked, list, page),
-        None => text(asked, list, &Page::empty()),
-    };
+    // As with connecting, a policy that forbids listing counts; that none permits it does not.
+    let listing = context.revision.policies.authorize_list(
+        &context.caller,
+        &vmcp.vmcp.id,
+        &context.circumstances(),
+    );
+    let forbidden = matches!(listing, Err(denial) if !denial.policies.is_empty());
+    let page = if forbidden { Page::empty() } else { visible.page_after(vmcp, list, after) };
+    let result = text(asked, list, &page);
     let record = gateway.open_record(context, &vmcp.vmcp.id, list.method().name());
     record.done().await.map_err(|error| {
         let words = refusal::sentence(&refusal::audit(error));

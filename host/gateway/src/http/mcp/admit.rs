@@ -86,6 +86,10 @@ pub(super) fn admit(
                 })?;
             (caller, revision)
         }
+        // A credential that is none of ours is refused, not passed over.
+        (None, _) if parts.headers.contains_key(header::AUTHORIZATION) => {
+            return Err(NotAdmitted::SignIn);
+        }
         (None, Some(revision)) => (nobody(&revision, gateway, place)?, revision),
         (_, None) => return Err(NotAdmitted::SignIn),
     };
@@ -120,7 +124,10 @@ pub(super) fn admit(
 /// The anonymous caller, where the virtual MCP serves them and the listener is loopback.
 fn nobody(revision: &Revision, gateway: &Gateway, place: Place<'_>) -> Result<Caller, NotAdmitted> {
     let serves = revision.snapshot.vmcp(place.vmcp).is_some_and(|vmcp| vmcp.vmcp.anonymous);
-    if serves && gateway.config.listen.ip().is_loopback() && place.peer.address.is_loopback() {
+    // Behind a proxy everybody comes from this machine.
+    let is_direct = gateway.config.trusted_proxies.is_empty();
+    let is_local = gateway.config.listen.ip().is_loopback() && place.peer.address.is_loopback();
+    if serves && is_local && is_direct {
         let org = OrgId::new(place.org).map_err(|_| NotAdmitted::SignIn)?;
         return anonymous::anonymous(org).map_err(|_| NotAdmitted::SignIn);
     }

@@ -87,7 +87,7 @@ impl Calling {
             }
         };
         Ok(Self {
-            exchange: methods::exchange(&admitted.context, spoken),
+            exchange: methods::exchange(&admitted.context, &admitted.vmcp, spoken),
             call: Running { admitted, request, revision: spoken.revision, id },
             session,
             token: spoken.meta.progress_token.map(|token| token.as_str().into()),
@@ -146,7 +146,8 @@ pub(super) async fn in_batch(
             };
             let (admitted, revision) = (admitted.clone(), spoken.revision);
             // The answers travel together, so nothing can be asked before them.
-            let exchange = legacy::unasked(methods::exchange(&admitted.context, spoken));
+            let exchange =
+                legacy::unasked(methods::exchange(&admitted.context, &admitted.vmcp, spoken));
             let call = Running { admitted, request: *request, revision, id };
             let ended =
                 legacy::detached(call, Arc::clone(gateway), exchange, session, cancelled).await;
