@@ -127,6 +127,8 @@ async function callTool({ params }, ctx) {
       const words = (given) => keys.map((key, at) => spoken(key, given[at])).join(", ");
       return ask(keys, ctx, (given) => text(words(given)));
     }
+    case "era":
+      return text(ctx.mcpReq.envelope ? "modern" : "legacy");
     case "change":
       return change(args.more);
     case "touch":
@@ -134,6 +136,14 @@ async function callTool({ params }, ctx) {
     default:
       throw invalid(`there is no tool ${name}`);
   }
+}
+
+// The one list that has more than a page.
+function listTools({ params }) {
+  const start = Number(params?.cursor ?? 0);
+  const [tools, end] = [offered("tool"), start + offer.page];
+  const nextCursor = end < tools.length ? { nextCursor: String(end) } : {};
+  return { tools: tools.slice(start, end), ...nextCursor };
 }
 
 function getPrompt({ params }, ctx) {
@@ -187,7 +197,7 @@ function build(uris = new Set()) {
   };
   const options = { capabilities, instructions: "Walk through." };
   const server = new sdk.Server({ name: "walked-typescript", version: "1" }, options);
-  server.setRequestHandler("tools/list", () => ({ tools: offered("tool") }));
+  server.setRequestHandler("tools/list", listTools);
   server.setRequestHandler("tools/call", callTool);
   server.setRequestHandler("prompts/list", () => ({ prompts: offered("prompt") }));
   server.setRequestHandler("prompts/get", getPrompt);

@@ -181,6 +181,8 @@ async def call_tool(ctx, params):
     if name == "links":
         link = {"type": "resource_link", "uri": "test://note", "name": "Note"}
         return result([link, {"type": "resource", "resource": note()}])
+    if name == "era":
+        return text("modern" if modern(ctx) else "legacy")
     if name == "change":
         return await change(arguments["more"])
     if name == "touch":
@@ -254,7 +256,12 @@ async def unsubscribe(ctx, params):
 
 
 async def list_tools(ctx, params):
-    return types.ListToolsResult.model_validate({"tools": offered("tool")})
+    """The one list that has more than a page."""
+    start = int(params.cursor or 0) if params else 0
+    tools, end = offered("tool"), start + OFFER["page"]
+    cursor = str(end) if end < len(tools) else None
+    page = {"tools": tools[start:end], "nextCursor": cursor}
+    return types.ListToolsResult.model_validate(page)
 
 
 async def list_prompts(ctx, params):

@@ -116,7 +116,8 @@ class Walk {
       pages += 1;
       cursor = page.nextCursor;
     } while (cursor);
-    const own = found.filter((one) => one.startsWith(prefix));
+    // A name that nobody else has needs no prefix.
+    const own = found.filter((one) => one.startsWith(prefix) || one === "extra");
     return [own.map((one) => without(prefix, one)), pages];
   }
 
@@ -138,7 +139,7 @@ class Walk {
     const [resources] = await this.every("resources/list", "resources", "uri", this.uri);
     const list = "resources/templates/list";
     const [templates] = await this.every(list, "resourceTemplates", "uriTemplate", this.uri);
-    return { tools, prompts, resources, templates, paged: pages > 1 };
+    return { tools, prompts, resources, templates, pages };
   }
 
   async tools() {
@@ -170,6 +171,8 @@ class Walk {
     const _meta = { "io.modelcontextprotocol/logLevel": "info" };
     if (mode !== "modern") await this.client.setLoggingLevel("info");
     await this.call("log", {}, undefined, mode === "modern" ? _meta : undefined);
+    // A legacy server may log on a stream of its own, beside the answer.
+    await eventually("the log", () => this.logged.length >= 2);
     return { logged: this.logged };
   }
 
@@ -256,11 +259,15 @@ class Walk {
     for (const kind of KINDS) this.heard.delete(kind);
     await this.said("change", { more });
     await eventually("the changes", () => KINDS.every((kind) => this.heard.has(kind)));
-    await eventually("the new lists", async () => {
+    await this.settled(more);
+    return [...this.heard];
+  }
+
+  async settled(more) {
+    await eventually("the lists", async () => {
       const lists = await this.lists();
       return KINDS.every((kind) => lists[kind].includes(EXTRAS[kind]) === more);
     });
-    return [...this.heard];
   }
 
   // What the server says it can do, in words.
@@ -274,9 +281,13 @@ class Walk {
   }
 
   async all() {
+    // Another walk at the same server may just be over, or have ended half-way.
+    await this.said("change", { more: false });
+    await this.settled(false);
     const revision =
       this.transport.protocolVersion ?? this.client.getNegotiatedProtocolVersion?.();
     const report = { revision, capabilities: this.capabilities() };
+    report.server = await this.said("era");
     const parts = ["lists", "tools", "links", "prompts", "resources", "completion", "unknown"];
     for (const part of [...parts, "asked", "changes", "log"]) {
       // The report says which part failed, and how.

@@ -92,8 +92,9 @@ class Walk:
             found += [str(getattr(entry, key)) for entry in getattr(page, entries)]
             pages, cursor = pages + 1, page.next_cursor
             if cursor is None:
-                own = [one.removeprefix(prefix) for one in found if one.startswith(prefix)]
-                return own, pages
+                # A name that nobody else has needs no prefix.
+                own = (one for one in found if one.startswith(prefix) or one == "extra")
+                return [one.removeprefix(prefix) for one in own], pages
 
     async def lists(self):
         client = self.client
@@ -104,7 +105,7 @@ class Walk:
             client.list_resource_templates, "resource_templates", "uri_template", self.uri
         )
         lists = {"tools": tools, "prompts": prompts, "resources": resources}
-        return {**lists, "templates": templates, "paged": pages > 1}
+        return {**lists, "templates": templates, "pages": pages}
 
     async def tools(self):
         steps = []
@@ -142,6 +143,10 @@ class Walk:
         if not self.modern:
             await self.client.set_logging_level(level)
         await self.said("log")
+        # A legacy server may log on a stream of its own, beside the answer.
+        with anyio.move_on_after(PATIENCE):
+            while len(self.logged) < 2:
+                await anyio.sleep(0.02)
         return self.logged
 
     async def links(self):
@@ -223,10 +228,13 @@ class Walk:
         self.heard -= set(kinds)
         await self.said("change", {"more": more})
         await self.until(*kinds)
+        await self.settled(more)
+        return set(self.heard)
+
+    async def settled(self, more):
         with anyio.fail_after(PATIENCE):
             while not await self.lists_have(more):
                 await anyio.sleep(0.02)
-        return set(self.heard)
 
     async def lists_have(self, more):
         lists = await self.lists()
@@ -241,7 +249,11 @@ class Walk:
 
     async def all(self, client):
         self.client = client
+        # Another walk at the same server may just be over, or have ended half-way.
+        await self.said("change", {"more": False})
+        await self.settled(False)
         report = {"revision": client.protocol_version, "capabilities": self.capabilities()}
+        report["server"] = await self.said("era")
         parts = (self.lists, self.tools, self.links, self.prompts, self.resources)
         for part in (*parts, self.completion, self.unknown, self.asked, self.changes):
             try:
