@@ -18,7 +18,9 @@ mod outgoing;
 pub mod peer;
 pub mod sse;
 pub mod stdio;
+mod wanted;
 
 pub use exchange::{Affinity, ClientCan, Event, Exchange, Profile, Question, within};
 pub use outgoing::{Member, Outgoing};
-pub use peer::{Heard, Notification, Peer, PeerError, PeerInfo, Wanted};
+pub use peer::{Heard, Notification, Peer, PeerError, PeerInfo};
+pub use wanted::Wanted;

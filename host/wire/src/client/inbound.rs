@@ -14,17 +14,11 @@ use crate::{
     mcp::{
         code,
         envelope::{self, Message, OwnedId},
-        method::Method,
+        method::{Method, TASK_CHANGED, TASKS_EXTENSION},
         peek::{ProgressParams, ResultPeek, ResultType},
         revision::{Era, Revision},
     },
 };
-
-/// The extension whose results may say that a task goes on (SEP-2663).
-const TASKS: &str = "io.modelcontextprotocol/tasks";
-
-/// What the extension says of a task.
-const TASK_NEWS: &str = "notifications/tasks";
 
 /// One message from a server.
 #[derive(Debug)]
@@ -161,7 +155,7 @@ pub(super) fn response(asked: &OwnedId, answer: &Answer) -> Vec<u8> {
 }
 
 fn takes_tasks(exchange: &Exchange) -> bool {
-    exchange.can.extensions.iter().any(|(name, _)| &**name == TASKS)
+    exchange.can.extensions.iter().any(|(name, _)| &**name == TASKS_EXTENSION)
 }
 
 /// Whether the notification says that a list has changed.
@@ -176,7 +170,7 @@ pub(super) fn is_list_change(note: &Notification) -> bool {
 /// a changed list or resource, or the state of a task.
 pub(super) fn is_announcement(note: &Notification) -> bool {
     is_list_change(note)
-        || note.method == TASK_NEWS
+        || note.method == TASK_CHANGED
         || matches!(Method::parse(&note.method), Some(Method::ResourceUpdated | Method::TaskStatus))
 }
 

@@ -3,14 +3,14 @@
 //! Owns the words both transports share: the notification, the error, what the server says
 //! about itself.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use tidegate_model::{Answer, Json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Affinity, Outgoing, egress::EgressError, http::HttpPeer, sse::SsePeer, stdio::StdioPeer,
+    Affinity, Outgoing, Wanted, egress::EgressError, http::HttpPeer, sse::SsePeer, stdio::StdioPeer,
 };
 use crate::{
     json::{Kind, Raw},
@@ -25,13 +25,6 @@ pub struct Notification {
     /// The `params` object as the server wrote it (its `progressToken` is this hop's own),
     /// `{}` where there was none.
     pub params: Json,
-}
-
-/// What a server shall tell of its own accord, beside its changed lists.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// The resources to be told of, all of them, by the server's own URI.
-    pub resources: BTreeSet<Box<str>>,
 }
 
 /// What came of listening to a server.

@@ -2,6 +2,12 @@
 
 use super::revision::Era;
 
+/// The extension by which calls become tasks in the modern era (SEP-2663).
+pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// How a server tells of a task in [`TASKS_EXTENSION`]: no method of the core protocol.
+pub const TASK_CHANGED: &str = "notifications/tasks";
+
 /// What a message with this method is, and from whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sender {

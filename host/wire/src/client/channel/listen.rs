@@ -16,20 +16,16 @@ use tokio::{
 use super::{ASIDE, Channel, Place, Waiting, subscription};
 use crate::{
     client::{
-        Heard, Member, Notification, Outgoing, PeerError, PeerInfo, Wanted, handshake, peer::Fault,
+        Heard, Member, Notification, Outgoing, PeerError, Wanted, handshake,
+        peer::Fault,
+        wanted::{Tells, Wishes},
     },
-    json::{Raw, write_string},
+    json::Raw,
     mcp::{code, method::Method, peek::ErrorObject, revision::Era},
 };
 
 /// Notifications that may wait for the one who listens; more are lost, with a warning.
 const NOTES: usize = 1_024;
-/// The lists, as capabilities and as the filter of a listen request call them.
-const LISTS: [(&str, &str); 3] = [
-    ("tools", "toolsListChanged"),
-    ("prompts", "promptsListChanged"),
-    ("resources", "resourcesListChanged"),
-];
 
 /// A listen request under way.
 struct Open<'a> {
@@ -48,13 +44,13 @@ impl Channel {
         sink: &mpsc::Sender<Notification>,
     ) -> Result<Heard, PeerError> {
         let Some(info) = self.info() else { return Err(PeerError::Closed) };
-        let follows = info.declares(&["resources", "subscribe"]);
-        if !follows && !LISTS.iter().any(|(list, _)| info.declares(&[list, "listChanged"])) {
+        let tells = Tells::of(&info);
+        if !tells.any() {
             return Ok(Heard::Nothing);
         }
         match info.revision.era() {
-            Era::Legacy => self.listen_legacy(wanted, follows, sink).await,
-            Era::Modern => self.listen_modern(&info, wanted, sink).await,
+            Era::Legacy => self.listen_legacy(wanted, tells.updates, sink).await,
+            Era::Modern => self.listen_modern(tells, wanted, sink).await,
         }
     }
 
@@ -136,7 +132,7 @@ impl Channel {
 
     async fn listen_modern(
         &self,
-        info: &PeerInfo,
+        tells: Tells,
         mut wanted: watch::Receiver<Wanted>,
         sink: &mpsc::Sender<Notification>,
     ) -> Result<Heard, PeerError> {
@@ -146,7 +142,7 @@ impl Channel {
         let mut asked = None;
         let mut may_change = true;
         loop {
-            let wishes = filter(info, &wanted.borrow_and_update());
+            let wishes = tells.ask(&wanted.borrow_and_update());
             if wishes != asked {
                 next = match &wishes {
                     Some(wishes) => Some(self.open(wishes, listener.clone()).await?),
@@ -180,14 +176,15 @@ impl Channel {
 
     async fn open(
         &self,
-        wishes: &Json,
+        wishes: &Wishes,
         listener: mpsc::Sender<Notification>,
     ) -> Result<Open<'_>, PeerError> {
         let (answer, answered) = oneshot::channel();
         let mut place = self.enter(Waiting::new(answer, None).listening(listener))?;
-        let params = [("notifications", Member::Json(wishes))];
-        let method = Method::Listen.name();
-        let outgoing = Outgoing { method, params: &params, ..Outgoing::default() };
+        let params = [("notifications", Member::Json(wishes.filter()))];
+        let (method, client) = (Method::Listen.name(), wishes.client());
+        let outgoing =
+            Outgoing { method, params: &params, exchange: Some(&client), ..Outgoing::default() };
         self.send(outgoing.write(place.id, self.revision())).await?;
         place.sent = true;
         Ok(Open { place, answer: answered, due: Some(Instant::now() + ASIDE) })
@@ -231,29 +228,4 @@ async fn ended(open: Option<&mut Open<'_>>) -> Result<Heard, PeerError> {
         Ok(Ok(Answer::Result(_)) | Err(PeerError::Closed)) | Err(_) => Ok(Heard::Ended),
         Ok(Err(error)) => Err(error),
     }
-}
-
-/// What to ask a modern server for: of what it declared, all lists and the resources that
-/// are wanted. `None` where that is nothing.
-fn filter(info: &PeerInfo, wanted: &Wanted) -> Option<Json> {
-    let mut text = vec![b'{'];
-    for (list, member) in LISTS {
-        if info.declares(&[list, "listChanged"]) {
-            let comma = if text.len() > 1 { "," } else { "" };
-            text.extend_from_slice(format!(r#"{comma}"{member}":true"#).as_bytes());
-        }
-    }
-    if info.declares(&["resources", "subscribe"]) && !wanted.resources.is_empty() {
-        let comma = if text.len() > 1 { "," } else { "" };
-        text.extend_from_slice(format!(r#"{comma}"resourceSubscriptions":["#).as_bytes());
-        for (at, uri) in wanted.resources.iter().enumerate() {
-            if at > 0 {
-                text.push(b',');
-            }
-            write_string(&mut text, uri);
-        }
-        text.push(b']');
-    }
-    text.push(b'}');
-    (text.len() > 2).then(|| Json::from_checked(text.into()))
 }

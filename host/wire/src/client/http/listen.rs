@@ -20,6 +20,7 @@ use crate::{
     client::{
         Heard, Member, Notification, Outgoing, PeerError, Wanted,
         inbound::{self, Inbound},
+        wanted::Tells,
     },
     mcp::method::Method,
 };
@@ -61,13 +62,8 @@ impl HttpPeer {
         headers: &Headers,
         sink: &mpsc::Sender<Notification>,
     ) -> Result<Heard, PeerError> {
-        const TOLD: [&[&str]; 4] = [
-            &["tools", "listChanged"],
-            &["prompts", "listChanged"],
-            &["resources", "listChanged"],
-            SUBSCRIBE,
-        ];
-        if !TOLD.iter().any(|path| session.info.declares(path)) {
+        let tells = Tells::of(&session.info);
+        if !tells.any() {
             return Ok(Heard::Nothing);
         }
         let reply = self.link.get(session, None).await?;
@@ -91,7 +87,7 @@ impl HttpPeer {
         let feed = Feed::new(&self.link, session, reply.body);
         tokio::select! {
             heard = self.follow(session, feed, sink) => heard,
-            gone = self.keep_subscribed(session, wanted, headers) => gone,
+            gone = self.keep_subscribed(session, wanted, headers), if tells.updates => gone,
         }
     }
 
@@ -128,9 +124,6 @@ impl HttpPeer {
         mut wanted: watch::Receiver<Wanted>,
         headers: &Headers,
     ) -> Result<Heard, PeerError> {
-        if !session.info.declares(SUBSCRIBE) {
-            return std::future::pending().await;
-        }
         loop {
             let resources = wanted.borrow_and_update().resources.clone();
             for (yes, uri) in session.to_subscribe(&resources) {
@@ -161,5 +154,3 @@ impl HttpPeer {
         }
     }
 }
-
-const SUBSCRIBE: &[&str] = &["resources", "subscribe"];

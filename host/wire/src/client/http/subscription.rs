@@ -4,7 +4,7 @@
 //! the old one is heard out for a moment, so that nothing is lost in between; an update may
 //! be told twice instead.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -28,12 +28,13 @@ use super::{
 };
 use crate::{
     client::{
-        Heard, Member, Notification, Outgoing, PeerError, PeerInfo, Wanted,
+        Heard, Member, Notification, Outgoing, PeerError, Wanted,
         handshake::shorten,
         inbound::{self, Inbound},
         peer::Fault,
+        wanted::{Tells, Wishes},
     },
-    json::{Raw, write_string},
+    json::Raw,
     mcp::{
         code,
         envelope::Id,
@@ -60,8 +61,8 @@ impl HttpPeer {
         headers: &Headers,
         sink: &mpsc::Sender<Notification>,
     ) -> Result<Heard, PeerError> {
-        let offers = Offers::of(&session.info);
-        if !offers.any() {
+        let tells = Tells::of(&session.info);
+        if !tells.any() {
             return Ok(Heard::Nothing);
         }
         let mut opening: Option<BoxFuture<'_, _>> = None;
@@ -71,12 +72,12 @@ impl HttpPeer {
         let mut is_wishing = true;
         loop {
             if opening.is_none() {
-                let filter = offers.filter(&wanted.borrow_and_update().resources);
-                if filter != asked_for {
-                    asked_for.clone_from(&filter);
-                    match filter {
-                        Some(filter) => {
-                            opening = Some(self.open_stream(session, headers, filter).boxed());
+                let wishes = tells.ask(&wanted.borrow_and_update());
+                if wishes != asked_for {
+                    asked_for.clone_from(&wishes);
+                    match wishes {
+                        Some(wishes) => {
+                            opening = Some(self.open_stream(session, headers, wishes).boxed());
                         }
                         // Nothing is wanted any more.
                         None => current = None,
@@ -105,13 +106,15 @@ impl HttpPeer {
         &self,
         session: &Arc<Session>,
         headers: &Headers,
-        filter: Json,
+        wishes: Wishes,
     ) -> Result<Option<Stream>, PeerError> {
         let id = self.link.next_id();
+        let client = wishes.client();
         let outgoing = Outgoing {
             method: METHOD,
-            params: &[("notifications", Member::Json(&filter))],
+            params: &[("notifications", Member::Json(wishes.filter()))],
             headers,
+            exchange: Some(&client),
             ..Outgoing::default()
         };
         let reply = self.post(session, id, &outgoing).await?;
@@ -210,62 +213,4 @@ async fn follow(
 /// The listen request that a notification names.
 fn subscription(params: &Json) -> Option<u64> {
     Meta::of(Some(Raw::from(params))).subscription_id.and_then(Id::read).and_then(Id::number)
-}
-
-/// What a server says that it can tell of.
-#[derive(Debug, Clone, Copy)]
-struct Offers {
-    tools: bool,
-    prompts: bool,
-    resources: bool,
-    updates: bool,
-}
-
-impl Offers {
-    fn of(info: &PeerInfo) -> Self {
-        Self {
-            tools: info.declares(&["tools", "listChanged"]),
-            prompts: info.declares(&["prompts", "listChanged"]),
-            resources: info.declares(&["resources", "listChanged"]),
-            updates: info.declares(&["resources", "subscribe"]),
-        }
-    }
-
-    const fn any(self) -> bool {
-        self.tools || self.prompts || self.resources || self.updates
-    }
-
-    /// What to ask for; none where that is nothing.
-    fn filter(self, wanted: &BTreeSet<Box<str>>) -> Option<Json> {
-        let mut out = Vec::from(*b"{");
-        for (offered, name) in [
-            (self.tools, "toolsListChanged"),
-            (self.prompts, "promptsListChanged"),
-            (self.resources, "resourcesListChanged"),
-        ] {
-            if offered {
-                next(&mut out);
-                write_string(&mut out, name);
-                out.extend_from_slice(b":true");
-            }
-        }
-        if self.updates && !wanted.is_empty() {
-            next(&mut out);
-            out.extend_from_slice(br#""resourceSubscriptions":["#);
-            for uri in wanted {
-                next(&mut out);
-                write_string(&mut out, uri);
-            }
-            out.push(b']');
-        }
-        out.push(b'}');
-        (out.len() > 2).then(|| Json::from_checked(out.into()))
-    }
-}
-
-/// A comma, unless an object or array has just been opened.
-fn next(out: &mut Vec<u8>) {
-    if !matches!(out.last(), Some(b'{' | b'[')) {
-        out.push(b',');
-    }
 }

@@ -229,7 +229,7 @@ async fn the_gateway_listens_on_a_connection_of_its_own() {
     let peer = peer(&server);
     let mut changes = peer.changes();
     let resources = ["a:1".into()].into();
-    let (_wanted, wishes) = watch::channel(Wanted { resources });
+    let (_wanted, wishes) = watch::channel(Wanted { resources, ..Wanted::default() });
     let (sink, mut heard) = mpsc::channel(4);
     let listening = {
         let peer = Arc::clone(&peer);

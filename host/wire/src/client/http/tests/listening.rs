@@ -63,7 +63,7 @@ struct Listener {
 }
 
 fn resources(uris: &[&str]) -> Wanted {
-    Wanted { resources: uris.iter().map(|uri| (*uri).into()).collect() }
+    Wanted { resources: uris.iter().map(|uri| (*uri).into()).collect(), ..Wanted::default() }
 }
 
 fn listener(peer: &Arc<HttpPeer>, uris: &[&str]) -> Listener {
@@ -300,5 +300,49 @@ async fn what_is_told_beside_a_call_reaches_the_listener() {
     call_as(&peer, &exchange).await.unwrap();
     assert_eq!(listener.heard.recv().await.unwrap().method, "notifications/prompts/list_changed");
     assert!(met.try_recv().is_err(), "lists are not the business of one call");
+    listener.task.abort();
+}
+
+#[tokio::test]
+async fn a_modern_server_is_asked_for_tasks_as_a_client_that_takes_them() {
+    let capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    let discovered = DISCOVERED.replace(r#"{"tools":{}}"#, capabilities);
+    let mock = Mock::start(move |seen, _| {
+        let id = seen.at("/id");
+        match seen.at("/method").as_str() {
+            Some("server/discover") => vec![Act::json(200, &result(seen, &discovered))],
+            _ => vec![
+                Act::stream(),
+                acknowledged(&id),
+                Act::event(&format!(
+                    r#"{{"jsonrpc":"2.0","method":"notifications/tasks","params":{{"taskId":{},"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}}}"#,
+                    seen.at("/params/notifications/taskIds/0"),
+                )),
+                Act::Hang,
+            ],
+        }
+    })
+    .await;
+    let peer = Arc::new(peer(&mock));
+    // Resources it does not tell of: there is nothing to ask for yet.
+    let mut listener = listener(&peer, &["a"]);
+    for (tasks, first) in [(vec!["t-2", "t-3"], "t-2"), (vec!["t-1", "t-3"], "t-1")] {
+        let tasks: std::collections::BTreeSet<Box<str>> =
+            tasks.into_iter().map(Box::from).collect();
+        listener.wanted.send(Wanted { tasks: tasks.clone(), ..resources(&["a"]) }).unwrap();
+        let told = listener.heard.recv().await.unwrap();
+        let params: serde_json::Value = told.params.read().unwrap();
+        assert_eq!((&*told.method, &params["taskId"]), ("notifications/tasks", &first.into()));
+        let asked = mock.seen().pop().unwrap();
+        let expected = serde_json::json!({ "taskIds": tasks });
+        assert_eq!(asked.at("/params/notifications"), expected);
+        let can = asked.at("/params/_meta/io.modelcontextprotocol~1clientCapabilities/extensions");
+        assert_eq!(can, serde_json::json!({ "io.modelcontextprotocol/tasks": {} }));
+    }
+    assert_eq!(count(&mock, "subscriptions/listen"), 2);
+    // Without wishes there is no stream.
+    listener.wanted.send(resources(&[])).unwrap();
+    mock.until(|mock| mock.gone() == 2).await;
+    assert!(!listener.task.is_finished());
     listener.task.abort();
 }

@@ -14,7 +14,10 @@ struct Listener {
 }
 
 fn resources(uris: &[&str]) -> Wanted {
-    Wanted { resources: uris.iter().map(|uri| Box::from(*uri)).collect::<BTreeSet<_>>() }
+    Wanted {
+        resources: uris.iter().map(|uri| Box::from(*uri)).collect::<BTreeSet<_>>(),
+        ..Wanted::default()
+    }
 }
 
 fn listen(peer: &Arc<StdioPeer>, uris: &[&str]) -> Listener {
@@ -112,13 +115,18 @@ async fn a_server_that_tells_nothing_is_not_listened_to() {
 
 /// A modern server that tells of lists and resources.
 async fn telling() -> (Arc<StdioPeer>, Server) {
+    telling_of(follows()).await
+}
+
+/// A modern server with these capabilities.
+async fn telling_of(capabilities: Value) -> (Arc<StdioPeer>, Server) {
     let (ours, mut server) = pipes();
     let (reader, writer) = split(ours);
     let settings = settings();
     let (peer, ()) = tokio::join!(StdioPeer::over(reader, writer, &settings), async {
         let probe = server.next().await.unwrap();
         let mut result = discovered();
-        result["capabilities"] = follows();
+        result["capabilities"] = capabilities;
         server.answer(&probe, result).await;
     });
     (Arc::new(peer.unwrap()), server)
@@ -168,6 +176,43 @@ async fn a_modern_server_is_listened_to_without_a_gap() {
     assert_eq!(listener.heard.recv().await.unwrap().method, "notifications/tasks");
     server.answer(&json!({"id": new}), json!({"resultType": "complete"})).await;
     assert_eq!(listener.listening.await.unwrap().unwrap(), Heard::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_modern_server_is_asked_for_tasks_as_a_client_that_takes_them() {
+    const CAN: &str = "io.modelcontextprotocol/clientCapabilities";
+    let extension = json!({"io.modelcontextprotocol/tasks": {}});
+    let tools = json!({"listChanged": true});
+    let (peer, mut server) = telling_of(json!({"tools": tools, "extensions": extension})).await;
+    let mut listener = listen(&peer, &[]);
+    let request = server.next().await.unwrap();
+    let can = &request["params"]["_meta"][CAN];
+    assert!(can["sampling"].is_object() && can.get("extensions").is_none(), "{request}");
+    server.say(&note(ACKNOWLEDGED, tagged(&request["id"], json!({})))).await;
+
+    let tasks = BTreeSet::from(["t-2".into(), "t-1".into()]);
+    listener.wanted.send_replace(Wanted { tasks, ..resources(&["a:1"]) });
+    let request = server.next().await.unwrap();
+    let filter = json!({"toolsListChanged": true, "taskIds": ["t-1", "t-2"]});
+    assert_eq!(request["params"]["notifications"], filter);
+    assert_eq!(request["params"]["_meta"][CAN]["extensions"], extension);
+    let id = request["id"].clone();
+    server.say(&note(ACKNOWLEDGED, tagged(&id, json!({})))).await;
+    assert_eq!(server.next().await.unwrap()["method"], "notifications/cancelled");
+    server.say(&note("notifications/tasks", tagged(&id, json!({"taskId": "t-1"})))).await;
+    assert_eq!(listener.heard.recv().await.unwrap().method, "notifications/tasks");
+    listener.listening.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_legacy_server_that_has_nothing_but_tasks_is_listened_to() {
+    let (peer, mut server) = legacy(json!({"tasks": {}})).await;
+    let tasks = BTreeSet::from(["t-1".into()]);
+    let mut listener = listen(&peer, &[]);
+    listener.wanted.send_replace(Wanted { tasks, ..Wanted::default() });
+    server.say(&note("notifications/tasks/status", json!({"taskId": "t-2"}))).await;
+    assert_eq!(listener.heard.recv().await.unwrap().method, "notifications/tasks/status");
+    listener.listening.abort();
 }
 
 #[tokio::test(start_paused = true)]
