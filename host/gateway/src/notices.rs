@@ -1,7 +1,7 @@
 //! What connectors and revisions tell of their own accord, on its way to whoever listens.
 //!
-//! Owns one channel for all of it and the set of resources that each connector is asked to
-//! tell about, shared between clients. Knows no client: what one caller may be told is
+//! Owns one channel for all of it and the sets of resources and tasks that each connector is
+//! asked to tell about, shared between clients. Knows no client: what one caller may be told is
 //! [`follower`]'s, what it follows is [`follows`]'s.
 
 pub(crate) mod follower;
@@ -15,11 +15,12 @@ use std::{
 
 use tidegate_model::{ConnectorId, Json};
 use tidegate_upstream::connector::{Connector, List};
+use tidegate_wire::client::Wanted;
 use tokio::sync::broadcast;
 
 /// Notices that a slow listener may be behind before it is told that it missed some.
 const WAITING: usize = 1_024;
-/// Most resources that one connector is asked to tell about.
+/// Most resources, and most tasks, that one connector is asked to tell about.
 const MOST: usize = 10_000;
 
 /// Something that clients may want to hear of.
@@ -50,13 +51,22 @@ pub(crate) enum Notice {
     },
 }
 
-/// A resource in upstream terms: its connector and its original URI.
+/// A resource or task in upstream terms: its connector and its original URI or own id.
 pub(crate) type Place = (ConnectorId, Box<str>);
 
-/// Why resources cannot be followed.
+/// What somebody wants connectors to tell about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Resources.
+    pub(crate) resources: BTreeSet<Place>,
+    /// Tasks of which a connector tells only those who ask.
+    pub(crate) tasks: BTreeSet<Place>,
+}
+
+/// Why resources or tasks cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "clients follow {MOST} resources of connector `{0}` already, which is the most; try again when some were let go"
+    "clients follow {MOST} resources or tasks of connector `{0}` already, which is the most; try again when some were let go"
 )]
 pub(crate) struct Crowded(pub(crate) ConnectorId);
 
@@ -70,19 +80,23 @@ pub(crate) struct Notices {
 /// What is followed, by connector.
 type Followed = BTreeMap<ConnectorId, Subject>;
 
-/// One connector and how many clients follow each of its resources.
+/// How many clients follow each of a connector's resources or tasks.
+type Holders = BTreeMap<Box<str>, usize>;
+
+/// One connector and what clients follow of it.
 #[derive(Debug, Default)]
 struct Subject {
     /// Never kept alive by this: a connector that was replaced must be able to close.
     connector: Option<Weak<dyn Connector>>,
-    uris: BTreeMap<Box<str>, usize>,
+    resources: Holders,
+    tasks: Holders,
 }
 
 /// A share in what is followed; dropping it lets go.
 #[derive(Debug)]
 pub(crate) struct Following {
     followed: Arc<Mutex<Followed>>,
-    held: BTreeSet<Place>,
+    held: Held,
 }
 
 impl Default for Notices {
@@ -111,7 +125,7 @@ impl Notices {
         announced: Vec<(ConnectorId, List)>,
     ) {
         let mut followed = lock(&self.followed);
-        followed.retain(|id, subject| connectors.contains_key(id) || !subject.uris.is_empty());
+        followed.retain(|id, subject| connectors.contains_key(id) || subject.is_followed());
         for (id, subject) in followed.iter_mut() {
             if !connectors.contains_key(id) {
                 subject.connector = None;
@@ -122,7 +136,7 @@ impl Notices {
             let weak = Arc::downgrade(connector);
             if !subject.connector.as_ref().is_some_and(|known| known.ptr_eq(&weak)) {
                 subject.connector = Some(weak);
-                if !subject.uris.is_empty() {
+                if subject.is_followed() {
                     subject.hand_over();
                 }
             }
@@ -133,40 +147,49 @@ impl Notices {
 
     /// A share that holds nothing yet.
     pub(crate) fn following(&self) -> Following {
-        Following { followed: Arc::clone(&self.followed), held: BTreeSet::new() }
+        Following { followed: Arc::clone(&self.followed), held: Held::default() }
     }
 }
 
 impl Subject {
-    /// Gives the connector the whole set.
+    fn is_followed(&self) -> bool {
+        !self.resources.is_empty() || !self.tasks.is_empty()
+    }
+
+    /// Gives the connector both sets whole.
     fn hand_over(&self) {
         if let Some(connector) = self.connector.as_ref().and_then(Weak::upgrade) {
-            connector.follow(self.uris.keys().cloned().collect());
+            let all = |holders: &Holders| holders.keys().cloned().collect();
+            connector.follow(Wanted { resources: all(&self.resources), tasks: all(&self.tasks) });
         }
     }
 }
 
 impl Following {
     /// What it holds.
-    pub(crate) fn held(&self) -> &BTreeSet<Place> {
+    pub(crate) fn held(&self) -> &Held {
         &self.held
     }
 
     /// Holds exactly these from now on, or what it held where one connector has no room.
-    /// Connectors whose set has changed by it are given the new one.
-    pub(crate) fn hold(&mut self, wanted: BTreeSet<Place>) -> Result<(), Crowded> {
+    /// Connectors whose sets have changed by it are given the new ones.
+    pub(crate) fn hold(&mut self, wanted: Held) -> Result<(), Crowded> {
         let mut followed = lock(&self.followed);
         let changed = exchange(&mut followed, &self.held, &wanted);
         let full = |id: &&ConnectorId| {
-            let grown = wanted.difference(&self.held).any(|(connector, _)| connector == *id);
-            grown && followed.get(*id).is_some_and(|subject| subject.uris.len() > MOST)
+            let grown = |after: &BTreeSet<Place>, before: &BTreeSet<Place>| {
+                after.difference(before).any(|(connector, _)| connector == *id)
+            };
+            let Some(subject) = followed.get(*id) else { return false };
+            (subject.resources.len() > MOST && grown(&wanted.resources, &self.held.resources))
+                || (subject.tasks.len() > MOST && grown(&wanted.tasks, &self.held.tasks))
         };
         if let Some(full) = changed.iter().find(full).cloned() {
             // No connector was told of the new set yet, so none need be told of the old one.
             exchange(&mut followed, &wanted, &self.held);
             return Err(Crowded(full));
         }
-        // Under the lock, so that the last set handed over is the last one made.
+        // Under the lock, so that the last sets handed over are the last ones made.
         changed.iter().filter_map(|id| followed.get(id)).for_each(Subject::hand_over);
         drop(followed);
         self.held = wanted;
@@ -177,35 +200,43 @@ impl Following {
 impl Drop for Following {
     fn drop(&mut self) {
         // Letting go needs no room.
-        let _ = self.hold(BTreeSet::new());
+        let _ = self.hold(Held::default());
     }
 }
 
-/// One holder's `before` becomes its `after`; the connectors whose set is another now.
-fn exchange(
-    followed: &mut Followed,
-    before: &BTreeSet<Place>,
-    after: &BTreeSet<Place>,
-) -> BTreeSet<ConnectorId> {
+/// One holder's `before` becomes its `after`; the connectors whose sets are others now.
+fn exchange(followed: &mut Followed, before: &Held, after: &Held) -> BTreeSet<ConnectorId> {
     let mut changed = BTreeSet::new();
-    for (connector, uri) in before.difference(after) {
-        let Some(subject) = followed.get_mut(connector) else { continue };
-        let Some(holders) = subject.uris.get_mut(uri) else { continue };
-        *holders = holders.saturating_sub(1);
-        if *holders == 0 {
-            subject.uris.remove(uri);
-            changed.insert(connector.clone());
-        }
-    }
-    for (connector, uri) in after.difference(before) {
-        let subject = followed.entry(connector.clone()).or_default();
-        let holders = subject.uris.entry(uri.clone()).or_default();
-        *holders += 1;
-        if *holders == 1 {
-            changed.insert(connector.clone());
-        }
-    }
+    let (resources, tasks) = ((&before.resources, &after.resources), (&before.tasks, &after.tasks));
+    recount(followed, resources, |subject| &mut subject.resources, &mut changed);
+    recount(followed, tasks, |subject| &mut subject.tasks, &mut changed);
     changed
+}
+
+/// The same for resources or tasks alone.
+fn recount(
+    followed: &mut Followed,
+    (before, after): (&BTreeSet<Place>, &BTreeSet<Place>),
+    of: fn(&mut Subject) -> &mut Holders,
+    changed: &mut BTreeSet<ConnectorId>,
+) {
+    for (connector, name) in before.difference(after) {
+        let Some(holders) = followed.get_mut(connector).map(of) else { continue };
+        let Some(count) = holders.get_mut(name) else { continue };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            holders.remove(name);
+            changed.insert(connector.clone());
+        }
+    }
+    for (connector, name) in after.difference(before) {
+        let holders = of(followed.entry(connector.clone()).or_default());
+        let count = holders.entry(name.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            changed.insert(connector.clone());
+        }
+    }
 }
 
 fn lock(followed: &Mutex<Followed>) -> MutexGuard<'_, Followed> {

@@ -19,16 +19,11 @@ mod wasm;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tidegate_model::{Answer, ConnectorId, Json, Secret};
-use tidegate_wire::client::{Affinity, Exchange, PeerInfo, egress::Egress};
+use tidegate_wire::client::{Affinity, Exchange, PeerInfo, Wanted, egress::Egress};
 use tokio::sync::{broadcast, watch};
 
 pub use error::{ConnectorError, OpenError};
@@ -101,9 +96,10 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// What the server tells of its own accord. A receiver that lags behind loses the oldest.
     fn updates(&self) -> broadcast::Receiver<Update>;
 
-    /// The resources to be told of from now on, all of them, by original URI. Returns at
-    /// once; the server is asked in the background, and again after each new session.
-    fn follow(&self, wanted: BTreeSet<Box<str>>);
+    /// The resources and tasks to be told of from now on, all of them, in the server's own
+    /// terms. Returns at once; the server is asked in the background, and again after each
+    /// new session. Tasks are asked for where the extension is carried.
+    fn follow(&self, wanted: Wanted);
 
     /// The client behind `affinity` is gone: its session at the server ends.
     fn release(&self, affinity: Affinity);

@@ -12,8 +12,9 @@ use std::{
 use tidegate_governance::catalog::PublishedVmcp;
 use tidegate_identity::Caller;
 use tidegate_model::{ConnectorId, ResourceRef};
+use tidegate_wire::mcp::method::TASKS_EXTENSION;
 
-use super::{Crowded, Following, Notices, Place};
+use super::{Crowded, Following, Held, Notices, Place};
 use crate::revision::Revision;
 
 /// Most resources, and most tasks, that one client follows.
@@ -45,22 +46,33 @@ struct Inner {
     /// By published URI; without a place while the virtual MCP has none for it.
     uris: BTreeMap<Box<str>, Option<Place>>,
     following: Following,
-    /// By connector and the connector's own task id.
-    tasks: BTreeSet<(ConnectorId, Box<str>)>,
+    /// Those that their connectors are asked about.
+    asked: BTreeSet<Place>,
+    /// Those that their connectors tell of unasked.
+    unasked: BTreeSet<Place>,
 }
 
 impl Inner {
     /// Asks the connectors for what is followed now.
     fn hold(&mut self) -> Result<(), Crowded> {
-        self.following.hold(self.uris.values().flatten().cloned().collect())
+        let resources = self.uris.values().flatten().cloned().collect();
+        self.following.hold(Held { resources, tasks: self.asked.clone() })
+    }
+
+    fn tasks(&self) -> usize {
+        self.asked.len() + self.unasked.len()
     }
 }
 
 impl Follows {
     /// Nothing yet.
     pub(crate) fn new(notices: &Notices) -> Arc<Self> {
-        let (uris, tasks) = (BTreeMap::new(), BTreeSet::new());
-        Arc::new(Self(Mutex::new(Inner { uris, following: notices.following(), tasks })))
+        Arc::new(Self(Mutex::new(Inner {
+            uris: BTreeMap::new(),
+            following: notices.following(),
+            asked: BTreeSet::new(),
+            unasked: BTreeSet::new(),
+        })))
     }
 
     /// Follows one more resource; following one twice is following it once.
@@ -122,19 +134,42 @@ impl Follows {
         was
     }
 
-    /// Follows a task; whether there was room.
+    /// Follows those of `tasks` of which their connectors will tell; which. A task that has
+    /// ended is followed for as long as this is.
+    pub(crate) fn follow_tasks(
+        &self,
+        revision: &Revision,
+        vmcp: &PublishedVmcp,
+        tasks: BTreeSet<Place>,
+    ) -> BTreeSet<Place> {
+        let mut inner = self.lock();
+        let before = inner.asked.clone();
+        let room = MOST.saturating_sub(inner.tasks());
+        let tells = |(connector, _): &Place| tells_of_tasks(revision, vmcp, connector);
+        let taken: BTreeSet<Place> = tasks.into_iter().filter(tells).take(room).collect();
+        inner.asked.extend(taken.iter().cloned());
+        if let Err(crowded) = inner.hold() {
+            tracing::warn!(%crowded, "a client's tasks are not followed");
+            inner.asked = before;
+            return BTreeSet::new();
+        }
+        taken
+    }
+
+    /// Follows a task of which its connector tells unasked (2025-11-25); whether there was
+    /// room.
     pub(crate) fn follow_task(&self, connector: &ConnectorId, id: &str) -> bool {
         let mut inner = self.lock();
-        let fits = inner.tasks.len() < MOST;
+        let fits = inner.tasks() < MOST;
         if fits {
-            inner.tasks.insert((connector.clone(), id.into()));
+            inner.unasked.insert((connector.clone(), id.into()));
         }
         fits
     }
 
-    /// Lets a task go.
+    /// Lets such a task go.
     pub(crate) fn unfollow_task(&self, connector: &ConnectorId, id: &str) {
-        self.lock().tasks.remove(&(connector.clone(), id.into()));
+        self.lock().unasked.remove(&(connector.clone(), id.into()));
     }
 
     /// The virtual MCP is published anew: each URI may mean another place, or none for now.
@@ -157,18 +192,19 @@ impl Follows {
     /// itself, or is a part of one that is.
     pub(super) fn covers(&self, connector: &ConnectorId, uri: &str) -> bool {
         let inner = self.lock();
-        let mut held = inner.following.held().iter();
+        let mut held = inner.following.held().resources.iter();
         held.any(|(of, followed)| of == connector && is_within(uri, followed))
     }
 
     /// Whether this task is followed.
     pub(super) fn has_task(&self, connector: &ConnectorId, id: &str) -> bool {
-        self.lock().tasks.contains(&(connector.clone(), id.into()))
+        let (inner, place) = (self.lock(), (connector.clone(), id.into()));
+        inner.asked.contains(&place) || inner.unasked.contains(&place)
     }
 
     /// All resources that are followed and can be located.
     pub(super) fn held(&self) -> BTreeSet<Place> {
-        self.lock().following.held().clone()
+        self.lock().following.held().resources.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -200,6 +236,17 @@ fn place(
         return Err(NotFollowed::Silent(uri.chars().take(200).collect()));
     }
     Ok((at.connector, at.uri))
+}
+
+/// Whether a connector tells of the tasks that it is asked about. One with a process for each
+/// client does not: the process that is listened to knows of no client's task.
+fn tells_of_tasks(revision: &Revision, vmcp: &PublishedVmcp, connector: &ConnectorId) -> bool {
+    let configured = revision.resources.connectors.get(connector);
+    let is_listened_to = configured.is_none_or(|config| !config.per_caller);
+    let knows = vmcp.features.get(connector).is_some_and(|features| {
+        features.modern && features.extensions.iter().any(|(name, _)| **name == *TASKS_EXTENSION)
+    });
+    is_listened_to && knows
 }
 
 /// Whether `uri` is `followed` or a part of it: the protocol lets a server name a

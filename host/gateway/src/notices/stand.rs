@@ -4,7 +4,7 @@
 //! real thing, over a store in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -39,7 +39,7 @@ use tidegate_upstream::{
 use tidegate_wasm::{Sandbox, Settings};
 use tidegate_wire::{
     client::{
-        Affinity,
+        Affinity, Wanted,
         egress::{Egress, Resolver},
     },
     server::{HostPolicy, Listener},
@@ -81,7 +81,7 @@ impl Scripted {
         })
     }
 
-    /// The sets it was handed since this was asked last.
+    /// The sets it was handed since this was asked last, task ids with a `#` in front.
     pub(crate) fn asked(&self) -> Vec<Vec<String>> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
@@ -136,9 +136,10 @@ impl Connector for Scripted {
         self.updates.subscribe()
     }
 
-    fn follow(&self, wanted: BTreeSet<Box<str>>) {
-        let wanted = wanted.into_iter().map(String::from).collect();
-        self.asked.lock().unwrap().push(wanted);
+    fn follow(&self, wanted: Wanted) {
+        let tasks = wanted.tasks.iter().map(|id| format!("#{id}"));
+        let all = wanted.resources.iter().map(ToString::to_string).chain(tasks).collect();
+        self.asked.lock().unwrap().push(all);
     }
 
     fn release(&self, _: Affinity) {}
@@ -180,6 +181,8 @@ pub(crate) struct Setup {
     pub(crate) published: bool,
     /// Whether callers without a key are served.
     pub(crate) anonymous: bool,
+    /// The connector that has a process for each client.
+    pub(crate) per_caller: Option<ConnectorId>,
     /// The policies.
     pub(crate) policies: String,
     /// Keys: the text, the groups, and when it expires.
@@ -193,6 +196,7 @@ impl Default for Setup {
             identity: false,
             published: true,
             anonymous: false,
+            per_caller: None,
             policies: "permit (principal, action, resource);".to_owned(),
             keys: vec![("key".to_owned(), Vec::new(), None)],
         }
@@ -292,7 +296,7 @@ impl Stand {
             policies: policies.unwrap(),
             keys: setup.keys(&org),
             connectors,
-            resources: Arc::new(Resources::default()),
+            resources: Arc::new(setup.resources()),
             visible: crate::call::list::VisibleCache::default(),
             views: super::view::Views::default(),
             page: 100,
@@ -321,6 +325,13 @@ impl Stand {
 }
 
 impl Setup {
+    fn resources(&self) -> Resources {
+        let text = "kind = \"hosted\"\ncommand = \"true\"\nper_caller = true";
+        let config = |id: &ConnectorId| (id.clone(), toml::from_str(text).unwrap());
+        let connectors = self.per_caller.iter().map(config).collect();
+        Resources { connectors, ..Resources::default() }
+    }
+
     fn vmcp(&self, org: &OrgId) -> VirtualMcp {
         VirtualMcp {
             org: org.clone(),

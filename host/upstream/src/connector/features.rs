@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use tidegate_model::{Features, Json};
 use tidegate_wire::{
-    client::{Exchange, PeerInfo},
+    client::{Exchange, PeerInfo, Wanted},
     json::{Kind, Raw},
-    mcp::Era,
+    mcp::{Era, method::TASKS_EXTENSION},
 };
 
 /// The extensions that are carried unless a connector's file says otherwise: those the
 /// gateway knows how to map.
-pub const EXTENSIONS: [&str; 2] = ["io.modelcontextprotocol/tasks", "io.modelcontextprotocol/ui"];
+pub const EXTENSIONS: [&str; 2] = [TASKS_EXTENSION, "io.modelcontextprotocol/ui"];
 
 /// [`EXTENSIONS`] as a setting.
 pub(super) fn default_extensions() -> BTreeSet<String> {
@@ -44,6 +44,14 @@ pub(super) fn read(info: &PeerInfo, carried: &BTreeSet<String>) -> Features {
 pub(super) fn narrowed(mut exchange: Exchange, carried: &BTreeSet<String>) -> Exchange {
     exchange.can.extensions.retain(|(name, _)| carried.contains(&**name));
     exchange
+}
+
+/// What the server is asked to tell of: without tasks where their extension is not carried.
+pub(super) fn followed(mut wanted: Wanted, carried: &BTreeSet<String>) -> Wanted {
+    if !carried.contains(TASKS_EXTENSION) {
+        wanted.tasks.clear();
+    }
+    wanted
 }
 
 fn extensions(capabilities: &Json, carried: &BTreeSet<String>) -> Vec<(Box<str>, Json)> {

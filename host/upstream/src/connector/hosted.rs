@@ -23,7 +23,8 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Affinity, Connector, ConnectorError, EnvValue, Exchange, Health, HostedSpec, Listed, OpenError,
-    Parts, Update, conversation, features, list::Source, listener::Listener, operation::Request,
+    Parts, Update, Wanted, conversation, features, list::Source, listener::Listener,
+    operation::Request,
 };
 use crate::{
     armed::{Armed, Maintenance},
@@ -144,8 +145,8 @@ impl Connector for Hosted {
         self.listener.updates()
     }
 
-    fn follow(&self, wanted: BTreeSet<Box<str>>) {
-        self.listener.follow(wanted);
+    fn follow(&self, wanted: Wanted) {
+        self.listener.follow(features::followed(wanted, &self.extensions));
     }
 
     fn release(&self, affinity: Affinity) {

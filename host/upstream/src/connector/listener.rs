@@ -5,7 +5,6 @@
 //! tell is asked again only with the next listing.
 
 use std::{
-    collections::BTreeSet,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +12,7 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use tidegate_wire::{
     client::{Heard, Notification, Peer, Wanted},
-    mcp::method::Method,
+    mcp::method::{Method, TASK_CHANGED},
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
@@ -67,11 +66,11 @@ impl Listener {
         }
     }
 
-    /// The resources to be told of, all of them.
-    pub(super) fn follow(&self, resources: BTreeSet<Box<str>>) {
-        self.wanted.send_if_modified(|wanted| {
-            let differs = wanted.resources != resources;
-            wanted.resources = resources;
+    /// The resources and tasks to be told of, all of them.
+    pub(super) fn follow(&self, wanted: Wanted) {
+        self.wanted.send_if_modified(|before| {
+            let differs = *before != wanted;
+            *before = wanted;
             differs
         });
     }
@@ -143,8 +142,7 @@ impl Ear {
 
 /// What a notification means to the layer above; none if nothing.
 fn update(note: Notification) -> Option<Update> {
-    // The extension's own spelling is no method of the core protocol.
-    if note.method == "notifications/tasks" {
+    if note.method == TASK_CHANGED {
         return Some(Update::Task(note.params));
     }
     match Method::parse(&note.method)? {

@@ -15,8 +15,8 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Affinity, Connector, ConnectorError, Era, Exchange, Health, Listed, OpenError, Parts,
-    RemoteSpec, Transport, Update, conversation, features, list::Source, listener::Listener,
-    operation::Request,
+    RemoteSpec, Transport, Update, Wanted, conversation, features, list::Source,
+    listener::Listener, operation::Request,
 };
 use crate::{
     armed::{Armed, Maintenance},
@@ -164,8 +164,8 @@ impl Connector for Remote {
         self.listener.updates()
     }
 
-    fn follow(&self, wanted: BTreeSet<Box<str>>) {
-        self.listener.follow(wanted);
+    fn follow(&self, wanted: Wanted) {
+        self.listener.follow(features::followed(wanted, &self.extensions));
     }
 
     fn release(&self, affinity: Affinity) {

@@ -4,7 +4,7 @@
 //! list changes only with the component or its configuration. What the component says went
 //! wrong becomes the answer a server would have given; what it does wrong is an error.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tidegate_model::{Answer, Call, ConnectorId, Json, Operation, UserId};
@@ -16,7 +16,9 @@ use tidegate_wire::{
 };
 use tokio::sync::{broadcast, watch};
 
-use super::{Affinity, Connector, ConnectorError, Exchange, Health, Listed, Update, WasmSpec};
+use super::{
+    Affinity, Connector, ConnectorError, Exchange, Health, Listed, Update, Wanted, WasmSpec,
+};
 use crate::{
     armed::{Armed, Maintenance},
     credential::Credential,
@@ -124,7 +126,7 @@ impl Connector for Wasm {
         self.updates.subscribe()
     }
 
-    fn follow(&self, _wanted: BTreeSet<Box<str>>) {}
+    fn follow(&self, _wanted: Wanted) {}
 
     fn release(&self, _affinity: Affinity) {}
 

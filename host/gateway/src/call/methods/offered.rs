@@ -5,13 +5,10 @@ use tidegate_governance::catalog::PublishedVmcp;
 use tidegate_model::Features;
 use tidegate_wire::{
     json::Raw,
-    mcp::{Era, Revision},
+    mcp::{Era, Revision, method::TASKS_EXTENSION},
 };
 
 use crate::call::{Context, list::List};
-
-/// The extension by which calls become tasks (SEP-2663).
-pub(super) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// Features that work for this caller, in the client's revision.
 #[derive(Debug)]
@@ -59,7 +56,7 @@ impl Offered {
     pub(super) fn has_tasks(&self) -> bool {
         match self.revision.era() {
             Era::Legacy => self.tasks.is_some(),
-            Era::Modern => self.extensions.contains_key(TASKS),
+            Era::Modern => self.extensions.contains_key(TASKS_EXTENSION),
         }
     }
 
@@ -117,7 +114,7 @@ fn extensions(vmcp: &PublishedVmcp, modern: bool) -> Map<String, Value> {
     let in_order = vmcp.vmcp.connectors.iter().filter_map(|id| vmcp.features.get(id));
     for features in in_order {
         for (name, settings) in &features.extensions {
-            let fits = **name != *TASKS || (modern && features.modern);
+            let fits = **name != *TASKS_EXTENSION || (modern && features.modern);
             if fits && !all.contains_key(&**name) {
                 all.insert(name.as_ref().to_owned(), settings.read().unwrap_or_default());
             }

@@ -9,6 +9,7 @@ use tidegate_wire::{
     json::Raw,
     mcp::{
         Era, code,
+        method::TASKS_EXTENSION,
         peek::{
             CallToolParams, CompleteParams, CompletionRef, GetPromptParams, PeekError,
             ResourceParams, TaskParams, params_meta,
@@ -17,7 +18,7 @@ use tidegate_wire::{
     server::Rejection,
 };
 
-use super::{Asked, Reply, Resumed, offered::TASKS};
+use super::{Asked, Reply, Resumed};
 use crate::call::{Reference, Request, Target, park, stage};
 
 /// The task method of that name in an era: `tasks/update` came with the extension,
@@ -75,8 +76,8 @@ pub(super) fn complete(asked: Asked<'_>) -> Result<Reply, Rejection> {
 
 /// A `tasks/…` method.
 pub(super) fn task(asked: Asked<'_>, method: TaskMethod) -> Result<Reply, Rejection> {
-    if asked.spoken.revision.era() == Era::Modern && !declares_tasks(asked) {
-        return Err(undeclared_tasks());
+    if asked.spoken.revision.era() == Era::Modern && !asked.spoken.takes_tasks() {
+        return Err(undeclared_tasks("its methods"));
     }
     let params = read(asked, TaskParams::read)?;
     let more = others(asked, params.more);
@@ -84,16 +85,10 @@ pub(super) fn task(asked: Asked<'_>, method: TaskMethod) -> Result<Reply, Reject
     Ok(Reply::Call(Box::new(request(asked, target)?)))
 }
 
-fn declares_tasks(asked: Asked<'_>) -> bool {
-    let can = asked.spoken.meta.client_capabilities;
-    let extensions = can.and_then(|can| can.get("extensions"));
-    extensions.is_some_and(|extensions| extensions.get(TASKS).is_some())
-}
-
-/// The methods are the extension's: who did not declare it cannot use them (SEP-2663).
-fn undeclared_tasks() -> Rejection {
-    let words = "declare the extension `io.modelcontextprotocol/tasks` to use its methods";
-    let data = json!({"requiredCapabilities": {"extensions": {TASKS: {}}}});
+/// `what` is the tasks extension's: who did not declare that cannot use it (SEP-2663).
+pub(crate) fn undeclared_tasks(what: &str) -> Rejection {
+    let words = format!("declare the extension `{TASKS_EXTENSION}` to use {what}");
+    let data = json!({"requiredCapabilities": {"extensions": {TASKS_EXTENSION: {}}}});
     let code = code::MISSING_CLIENT_CAPABILITY;
     Rejection::new(StatusCode::BAD_REQUEST, code, words)
         .with_data(Json::of(&data).unwrap_or_default())

@@ -22,7 +22,7 @@ use tidegate_wire::{
     json::{Kind, Raw},
     mcp::{
         Era, Id, OwnedId, code, envelope,
-        method::Method,
+        method::{Method, TASK_CHANGED},
         peek::{PeekError, key},
         splice::{self, Edit},
     },
@@ -32,7 +32,10 @@ use tidegate_wire::{
 
 use super::{admit::Admitted, modern::event};
 use crate::{
-    call::{methods::Spoken, refusal, tasks},
+    call::{
+        methods::{self, Spoken},
+        refusal, tasks,
+    },
     gateway::Gateway,
     notices::follower::{Follower, Told, Wanted},
     places::Place,
@@ -42,10 +45,6 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(15);
 /// Most resources, and most tasks, that one stream follows.
 const MOST: usize = 1_000;
-/// The extension that tasks belong to (SEP-2663).
-const EXTENSION: &str = "io.modelcontextprotocol/tasks";
-/// How a task's new state is told (SEP-2663).
-const TASKS: &str = "notifications/tasks";
 
 /// Tasks that a client follows: connector and its own id, to the published one.
 type Tasks = HashMap<(ConnectorId, Box<str>), String>;
@@ -73,8 +72,8 @@ pub(super) async fn respond(
     }
     let Filter { wanted, tasks } =
         Filter::read(params).map_err(|error| Rejection::params(Era::Modern, &error))?;
-    if !tasks.is_empty() && !takes_tasks(spoken) {
-        return Err(undeclared());
+    if !tasks.is_empty() && !spoken.takes_tasks() {
+        return Err(methods::undeclared_tasks("`taskIds`"));
     }
     let context = &admitted.context;
     let place = gateway.listening.take(&context.caller).ok_or_else(crowded)?;
@@ -83,8 +82,12 @@ pub(super) async fn respond(
         let words = refusal::sentence(&refusal::audit(error));
         Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL_ERROR, words)
     })?;
-    let follower = Follower::new(&gateway, context, admitted.published()?, wanted);
-    let tasks = follow(&gateway, &admitted, &follower, tasks);
+    let published = admitted.published()?;
+    let follower = Follower::new(&gateway, context, published, wanted);
+    let mut tasks = own(&gateway, &admitted, tasks);
+    let places = tasks.keys().cloned().collect();
+    let followed = follower.follows().follow_tasks(&context.revision, published, places);
+    tasks.retain(|place, _| followed.contains(place));
     let listening = Listening {
         // Not the context: a stream that stays would keep its revision alive.
         org: context.caller.org().clone(),
@@ -98,41 +101,19 @@ pub(super) async fn respond(
     Ok(server::event_stream(listening.body()))
 }
 
-fn takes_tasks(spoken: &Spoken<'_>) -> bool {
-    let extensions = spoken.meta.client_capabilities.and_then(|can| can.get("extensions"));
-    extensions.and_then(|all| all.get(EXTENSION)).is_some()
-}
-
-/// Tasks belong to an extension, which a client has to declare on each request.
-fn undeclared() -> Rejection {
-    let words = format!("`taskIds` needs the client capability `{EXTENSION}`");
-    let needed = json!({ "requiredCapabilities": { "extensions": { EXTENSION: {} } } });
-    Rejection::new(StatusCode::BAD_REQUEST, code::MISSING_CLIENT_CAPABILITY, words)
-        .with_data(Json::of(&needed).unwrap_or_default())
-}
-
 fn crowded() -> Rejection {
     let words = "you have as many listen streams open as you may; close one first";
     Rejection::new(StatusCode::TOO_MANY_REQUESTS, code::SERVER_ERROR, words)
 }
 
-/// Follows the tasks that are this person's.
-fn follow(
-    gateway: &Gateway,
-    admitted: &Admitted,
-    follower: &Follower,
-    published: BTreeSet<String>,
-) -> Tasks {
+/// Those of the tasks that are this person's.
+fn own(gateway: &Gateway, admitted: &Admitted, published: BTreeSet<String>) -> Tasks {
     let Admitted { context, vmcp } = admitted;
-    let mut tasks = Tasks::new();
-    for id in published {
-        if let Some(known) = tasks::open(gateway, &context.caller, vmcp, &id)
-            && follower.follows().follow_task(&known.connector, &known.id)
-        {
-            tasks.insert((known.connector, known.id), id);
-        }
-    }
-    tasks
+    let open = |id: String| {
+        let known = tasks::open(gateway, &context.caller, vmcp, &id)?;
+        Some(((known.connector, known.id), id))
+    };
+    published.into_iter().filter_map(open).collect()
 }
 
 impl Filter {
@@ -255,7 +236,7 @@ impl Listening {
                 Some(self.notification(Method::ResourceUpdated.name(), &params))
             }
             Told::TaskStatus { connector, params } => {
-                Some(self.notification(TASKS, &self.task(connector, &params)?))
+                Some(self.notification(TASK_CHANGED, &self.task(connector, &params)?))
             }
         }
     }

@@ -291,6 +291,63 @@ async fn tasks_are_told_to_whoever_follows_them_and_to_nobody_else() {
 }
 
 #[tokio::test]
+async fn connectors_are_asked_for_tasks_that_they_will_tell_of() {
+    const OTHERS: &str = r#","extensions":{"io.modelcontextprotocol/ui":{}}"#;
+    const TASKS: &str = r#","extensions":{"io.modelcontextprotocol/tasks":{}}"#;
+    let stand = Stand::new().await;
+    let (crm, mut setup) = both();
+    let tasks = |ids: &[&str]| -> BTreeSet<Place> {
+        ids.iter().map(|id| (crm.id().clone(), Box::from(*id))).collect()
+    };
+    for (modern, declared, per_caller, told_of) in [
+        (true, TASKS, false, true),
+        (false, TASKS, false, false),
+        (true, OTHERS, false, false),
+        (true, "", false, false),
+        // Each client's tasks are in a process of its own, which nobody listens to.
+        (true, TASKS, true, false),
+    ] {
+        let features = format!(r#""features":{{"modern":{modern}{declared}}}"#);
+        setup.connectors[0].1 = format!(r#"{{"tools":[],{features}}}"#);
+        setup.per_caller = per_caller.then(|| crm.id().clone());
+        stand.revise(&setup, &[]);
+        let mut one = follower(&stand, Some("key"), Wanted::default());
+        let context = stand.context(Some("key"));
+        let vmcp = context.revision.snapshot.vmcp("all").unwrap();
+        let mut wish = tasks(&["t-1", "t-2"]);
+        wish.insert((ConnectorId::new("mail").unwrap(), "t-1".into()));
+        wish.insert((ConnectorId::new("gone").unwrap(), "t-1".into()));
+        let followed = one.follows().follow_tasks(&context.revision, vmcp, wish);
+        let expected = if told_of { tasks(&["t-1", "t-2"]) } else { BTreeSet::new() };
+        assert_eq!(followed, expected, "{features} {per_caller}");
+        let params = json(r#"{"taskId":"t-1","status":"completed"}"#);
+        let connector = crm.id().clone();
+        stand.gateway.notices.tell(Notice::Task { connector, params });
+        assert_eq!(told(&mut one).len(), usize::from(told_of), "{features} {per_caller}");
+        drop(one);
+        let asked: &[&[&str]] = if told_of { &[&["#t-1", "#t-2"], &[]] } else { &[] };
+        assert_eq!(crm.asked(), asked, "{features} {per_caller}");
+    }
+}
+
+#[tokio::test]
+async fn one_client_follows_so_many_tasks_and_no_more() {
+    let stand = Stand::new().await;
+    let (crm, mut setup) = crm_alone();
+    let features = r#"{"modern":true,"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    setup.connectors[0].1 = format!(r#"{{"tools":[],"features":{features}}}"#);
+    stand.revise(&setup, &[]);
+    let context = stand.context(Some("key"));
+    let vmcp = context.revision.snapshot.vmcp("all").unwrap();
+    let follows = Follows::new(&stand.gateway.notices);
+    assert!(follows.follow_task(crm.id(), "unasked"));
+    let many = (0..=MOST).map(|at| (crm.id().clone(), format!("t-{at}").into())).collect();
+    assert_eq!(follows.follow_tasks(&context.revision, vmcp, many).len(), MOST - 1);
+    assert!(!follows.follow_task(crm.id(), "more"));
+    assert_eq!(crm.asked().pop().map(|asked| asked.len()), Some(MOST - 1));
+}
+
+#[tokio::test]
 async fn a_listener_that_fell_behind_is_told_that_everything_may_have_changed() {
     let stand = Stand::new().await;
     let (_crm, setup) = crm_alone();

@@ -168,14 +168,14 @@ impl Process {
     }
 
     /// The process, as soon as it runs. Nobody starts it only to listen to it, unless single
-    /// resources are to be followed.
+    /// resources or tasks are to be followed.
     pub(super) async fn to_listen_to(
         self: &Arc<Self>,
         mut wanted: watch::Receiver<Wanted>,
     ) -> Result<Arc<StdioPeer>, ConnectorError> {
         let mut states = self.state.subscribe();
         loop {
-            if !wanted.borrow_and_update().resources.is_empty() {
+            if !wanted.borrow_and_update().is_empty() {
                 return self.running().await;
             }
             if matches!(*states.borrow_and_update(), State::Shut) {

@@ -77,7 +77,8 @@ async fn connect() -> Result<Peer, ConnectorError> {
 async fn what_is_followed_is_asked_for_again_at_each_new_server() {
     let listener = Listener::new();
     let mut updates = listener.updates();
-    listener.follow(BTreeSet::from(["a:1".into()]));
+    let resources = ["a:1".into()].into();
+    listener.follow(Wanted { resources, ..Wanted::default() });
     let found = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&found);
     listener.begin(Vec::new(), move |_| {

@@ -2,12 +2,17 @@
 
 use super::*;
 
+fn resources(uris: &[&str]) -> Wanted {
+    let resources = uris.iter().map(|uri| Box::from(*uri)).collect();
+    Wanted { resources, ..Wanted::default() }
+}
+
 #[tokio::test]
 async fn changes_of_lists_and_of_followed_resources_are_told() {
     for kind in KINDS {
         let stand = Stand::open(kind).await;
         let mut updates = stand.connector.updates();
-        stand.connector.follow(BTreeSet::from(["test://one".into()]));
+        stand.connector.follow(resources(&["test://one"]));
         stand.connector.list(&proof()).await.unwrap();
         let mut missing = vec![List::Tools, List::Prompts, List::Resources];
         let mut updated = false;
@@ -33,7 +38,7 @@ async fn what_is_followed_can_change_at_any_time() {
         let mut updates = stand.connector.updates();
         stand.connector.list(&proof()).await.unwrap();
         for uris in [vec!["a:1"], vec!["a:1", "a:2"], vec!["a:3"]] {
-            stand.connector.follow(uris.iter().map(|uri| Box::from(*uri)).collect());
+            stand.connector.follow(resources(&uris));
             let wanted = *uris.last().unwrap();
             loop {
                 if let Update::Resource(params) = updates.recv().await.unwrap()
@@ -50,7 +55,7 @@ async fn what_is_followed_can_change_at_any_time() {
 async fn closing_ends_the_listening() {
     for kind in KINDS {
         let stand = Stand::open(kind).await;
-        stand.connector.follow(BTreeSet::from(["test://one".into()]));
+        stand.connector.follow(resources(&["test://one"]));
         let mut updates = stand.connector.updates();
         stand.connector.list(&proof()).await.unwrap();
         updates.recv().await.unwrap();
