@@ -22,10 +22,13 @@ async fn server(era: Era) -> Mock {
 
 fn body(id: &Value, filter: Value) -> (Value, String) {
     let params = modern_params(json!({ "notifications": filter }));
-    let body = json!({
-        "jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": params,
-    });
-    (params, body.to_string())
+    let body = message(id, &params);
+    (params, body)
+}
+
+fn message(id: &Value, params: &Value) -> String {
+    let method = "subscriptions/listen";
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
 }
 
 async fn listen(client: &Client, id: &Value, filter: Value) -> EventStream {
@@ -215,52 +218,90 @@ async fn what_cannot_be_listened_to_is_refused() {
     assert_eq!((tasks.status.as_u16(), tasks.rpc().code()), (400, -32021));
 }
 
-#[tokio::test]
-async fn a_task_is_told_of_under_its_published_id_to_whom_it_belongs() {
-    let start = |received: &Received| {
-        let id = received.message["params"]["arguments"]["id"].as_str().unwrap_or("t-0");
+/// A modern server with a tool whose calls become tasks of the id that they name.
+async fn with_tasks() -> Mock {
+    let begun = |received: &Received| {
         Reply::Result(json!({
-            "resultType": "task", "taskId": id, "status": "working", "ttlMs": null,
+            "resultType": "task", "taskId": received.message["params"]["arguments"]["id"],
+            "status": "working", "ttlMs": null,
             "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z",
         }))
     };
     let definition = json!({ "name": "long", "inputSchema": { "type": "object" } });
-    let mock = Mock::start(Era::Modern, vec![MockTool::new(definition, start)]).await;
-    let gateway = Setup::simple(&mock).key("bob", &["staff"]).start().await;
-    let able = |mut params: Value| {
-        let can = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
-        params["_meta"] = json!({ "io.modelcontextprotocol/clientCapabilities": can });
-        modern_params(params)
-    };
-    let task = |who: &str, id: &str| {
-        let (client, params) = (
-            gateway.client(who, "main"),
-            able(json!({ "name": "long", "arguments": { "id": id } })),
-        );
-        async move {
-            let begun = client.request("tools/call", params).await;
-            assert_eq!(begun.result()["resultType"], "task", "{begun:?}");
-            begun.result()["taskId"].as_str().unwrap().to_owned()
-        }
-    };
-    let (hers, his) = (task("alice", "t-1").await, task("bob", "t-2").await);
-    assert!(!hers.contains("t-1") && hers == task("alice", "t-1").await);
-    let ids = json!({ "taskIds": [hers, his, "t-1"], "toolsListChanged": true });
-    let params = able(json!({ "notifications": ids }));
-    let id = json!("mine");
-    let body = json!({
-        "jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": params,
-    });
+    Mock::start(Era::Modern, vec![MockTool::new(definition, begun)]).await
+}
+
+/// Parameters of a client that takes tasks.
+fn able(mut params: Value) -> Value {
+    let can = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    params["_meta"] = json!({ "io.modelcontextprotocol/clientCapabilities": can });
+    modern_params(params)
+}
+
+/// Begins a task that has this id upstream; its id here.
+async fn begin(client: &Client, id: &str) -> String {
+    let params = able(json!({ "name": "long", "arguments": { "id": id } }));
+    let begun = client.request("tools/call", params).await;
+    assert_eq!(begun.result()["resultType"], "task", "{begun:?}");
+    begun.result()["taskId"].as_str().unwrap().to_owned()
+}
+
+/// Listens as a client that takes tasks.
+async fn listen_able(client: &Client, id: &Value, filter: Value) -> EventStream {
+    let params = able(json!({ "notifications": filter }));
     let headers = Client::modern_headers("subscriptions/listen", &params);
-    let alice = gateway.client("alice", "main");
-    let mut stream = alice.stream(Method::POST, &headers, body.to_string()).await;
+    client.stream(Method::POST, &headers, message(id, &params)).await
+}
+
+/// Waits until the last listen request of the gateway names these tasks.
+async fn upstream_is_asked_for(mock: &Mock, tasks: &Value) {
+    eventually("these tasks to be asked for upstream", || async {
+        let all = mock.received();
+        let last = all.iter().rfind(|one| one.method() == "subscriptions/listen")?;
+        (last.message["params"]["notifications"]["taskIds"] == *tasks).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_is_told_of_under_its_published_id_to_whom_it_belongs() {
+    let mock = with_tasks().await;
+    mock.set_tasks();
+    let gateway = Setup::simple(&mock).key("bob", &["staff"]).start().await;
+    let (alice, bob) = (gateway.client("alice", "main"), gateway.client("bob", "main"));
+    let (hers, his) = (begin(&alice, "t-1").await, begin(&bob, "t-2").await);
+    assert!(!hers.contains("t-1") && hers == begin(&alice, "t-1").await);
+    let id = json!("mine");
+    let filter = json!({ "taskIds": [hers, his, "t-1"], "toolsListChanged": true });
+    let mut stream = listen_able(&alice, &id, filter).await;
     let agreed = acknowledged(&mut stream, &id).await;
     assert_eq!(agreed, json!({ "taskIds": [hers], "toolsListChanged": true }));
-    for task in ["t-2", "t-1"] {
-        say(&mock, "notifications/tasks", json!({ "taskId": task, "status": "completed" })).await;
+    upstream_is_asked_for(&mock, &json!(["t-1"])).await;
+    // Bob listens too, so that the server tells of his task as well.
+    let mut others = listen_able(&bob, &id, json!({ "taskIds": [his] })).await;
+    assert_eq!(acknowledged(&mut others, &id).await, json!({ "taskIds": [his] }));
+    upstream_is_asked_for(&mock, &json!(["t-1", "t-2"])).await;
+    for (task, status) in [("t-3", "working"), ("t-2", "failed"), ("t-1", "completed")] {
+        say(&mock, "notifications/tasks", json!({ "taskId": task, "status": status })).await;
     }
-    let told = told(&mut stream, &id, "notifications/tasks").await;
-    assert_eq!((&told["taskId"], &told["status"]), (&json!(hers), &json!("completed")));
+    for (stream, task, status) in [(&mut stream, hers, "completed"), (&mut others, his, "failed")] {
+        let told = told(stream, &id, "notifications/tasks").await;
+        assert_eq!((&told["taskId"], &told["status"]), (&json!(task), &json!(status)));
+    }
+    drop(stream);
+    upstream_is_asked_for(&mock, &json!(["t-2"])).await;
+}
+
+#[tokio::test]
+async fn tasks_of_a_server_that_does_not_tell_of_them_are_not_agreed_to() {
+    let mock = with_tasks().await;
+    let gateway = start(&mock).await;
+    let alice = gateway.client("alice", "main");
+    let (task, id) = (begin(&alice, "t-1").await, json!(1));
+    let filter = json!({ "taskIds": [task], "toolsListChanged": true });
+    let mut stream = listen_able(&alice, &id, filter).await;
+    assert_eq!(acknowledged(&mut stream, &id).await, json!({ "toolsListChanged": true }));
+    upstream_is_asked_for(&mock, &Value::Null).await;
 }
 
 #[tokio::test]
