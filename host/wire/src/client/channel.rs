@@ -211,12 +211,17 @@ impl Channel {
 
     fn take_one(self: &Arc<Self>, text: &Json) {
         match inbound::sort(text) {
-            Ok(Inbound::Answer(Some(id), answer)) => match self.table().leave(id) {
-                Some(waiting) => waiting.end(Ok(answer)),
-                None => {
-                    tracing::debug!(connector = self.start.name, id, "nobody waits for an answer");
+            Ok(Inbound::Answer(Some(id), answer)) => {
+                let mut table = self.table();
+                match table.leave(id) {
+                    Some(waiting) => waiting.end(Ok(answer)),
+                    None => {
+                        let late = table.is_over(id);
+                        let connector = &self.start.name;
+                        tracing::debug!(connector, id, late, "nobody waits for an answer");
+                    }
                 }
-            },
+            }
             Ok(Inbound::Answer(None, _)) => self.count_junk(&"an answer without an id of ours"),
             Ok(Inbound::Notification(note)) => self.notify(note),
             Ok(Inbound::Question(asked)) => self.question(asked),
@@ -254,8 +259,9 @@ impl Channel {
             self.start.changes.send_modify(|count| *count += 1);
         }
         let modern = self.revision().era() == Era::Modern;
-        let table = self.table();
-        match Method::parse(&note.method) {
+        let mut table = self.table();
+        let method = Method::parse(&note.method);
+        match method {
             Some(Method::Progress) => {
                 if let Some(exchange) =
                     inbound::progress_token(&note).and_then(|token| table.exchange(token))
@@ -273,18 +279,15 @@ impl Channel {
                 }
             }
             // What no request asked for goes to whoever listens.
-            Some(
-                Method::ToolsChanged
-                | Method::PromptsChanged
-                | Method::ResourcesChanged
-                | Method::ResourceUpdated
-                | Method::TaskStatus
-                | Method::SubscriptionsAcknowledged,
-            ) => table.announce(subscription(&note, modern), note, &self.start.name),
+            _ if inbound::is_announcement(&note)
+                || method == Some(Method::SubscriptionsAcknowledged) =>
+            {
+                table.announce(subscription(&note, modern), note, &self.start.name);
+            }
             _ => match subscription(&note, modern) {
                 Some(id) if modern => table.announce(Some(id), note, &self.start.name),
                 _ => {
-                    if let Some(exchange) = table.who_hears() {
+                    if let Some(exchange) = table.who_hears(method.is_some()) {
                         exchange.tell(note);
                     }
                 }
@@ -369,8 +372,14 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let was_waiting = self.channel.table().leave(self.id).is_some();
-        if self.sent && was_waiting {
+        let mut table = self.channel.table();
+        let left = table.leave(self.id);
+        let gone = left.as_ref().filter(|_| self.sent);
+        if let Some(exchange) = gone.and_then(Waiting::exchange) {
+            table.gave_up(self.id, exchange.affinity);
+        }
+        drop(table);
+        if self.sent && left.is_some() {
             self.channel.aside(handshake::cancelled(self.id), "that a request is cancelled");
         }
     }

@@ -1,9 +1,15 @@
 //! Who waits for what on one channel, and whom a message can mean that says not whom.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
 
 use tidegate_model::{Answer, Json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{
     client::{Affinity, Exchange, Notification, PeerError},
@@ -15,6 +21,8 @@ use crate::{
 const QUESTIONS: usize = 16;
 /// The most questions of a server during one call.
 const QUESTIONS_OF_A_CALL: usize = 64;
+/// How long a server may go on with a call that nobody waits for any more.
+const WORKS_ON: Duration = Duration::from_secs(60);
 
 /// Everybody who waits.
 #[derive(Debug, Default)]
@@ -25,6 +33,8 @@ pub(super) struct Table {
     waiting: BTreeMap<u64, Waiting>,
     /// Questions of the server that are being answered, by its ids.
     asking: HashMap<OwnedId, Asking>,
+    /// Calls that the server may still work on and talk about.
+    given_up: GivenUp,
     /// Who has used the channel so far.
     known: Known,
     /// The log level that a legacy server was last asked for.
@@ -75,6 +85,14 @@ pub(super) enum NotPut {
     Twice,
 }
 
+/// Calls of clients that nobody waits for any more and that were not answered.
+#[derive(Debug, Default)]
+struct GivenUp {
+    calls: HashMap<u64, Option<Affinity>>,
+    /// Until when each counts, in this order; some are answered by now.
+    until: VecDeque<(Instant, u64)>,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Known {
     #[default]
@@ -93,6 +111,11 @@ impl Waiting {
 
     pub(super) fn listening(self, listener: mpsc::Sender<Notification>) -> Self {
         Self { listener: Some(listener), ..self }
+    }
+
+    /// The client behind it.
+    pub(super) fn exchange(&self) -> Option<&Exchange> {
+        self.exchange.as_ref()
     }
 
     /// Hands the answer to the one who waits, if still there.
@@ -127,12 +150,31 @@ impl Table {
         Some(waiting)
     }
 
-    /// The place of the only one who waits.
+    /// The place of the only one who waits for an answer. Listen requests do not: theirs
+    /// says no more than that they are over.
     pub(super) fn leave_only(&mut self) -> Option<Waiting> {
-        match self.waiting.len() {
-            1 => self.waiting.first_key_value().map(|(id, _)| *id).and_then(|id| self.leave(id)),
+        let mut waiting = self.waiting.iter().filter(|(_, waiting)| waiting.listener.is_none());
+        match (waiting.next(), waiting.next()) {
+            (Some((id, _)), None) => {
+                let id = *id;
+                self.leave(id)
+            }
             _ => None,
         }
+    }
+
+    /// The client of a call that was sent and not answered is gone. The server may not heed
+    /// that at once, so what it says may still be about that call.
+    pub(super) fn gave_up(&mut self, id: u64, affinity: Option<Affinity>) {
+        let now = Instant::now();
+        self.given_up.forget_old(now);
+        self.given_up.calls.insert(id, affinity);
+        self.given_up.until.push_back((now + WORKS_ON, id));
+    }
+
+    /// A call that was given up is answered after all; whether it was one.
+    pub(super) fn is_over(&mut self, id: u64) -> bool {
+        self.given_up.calls.remove(&id).is_some()
     }
 
     /// Takes everybody out, for good.
@@ -155,7 +197,7 @@ impl Table {
 
     /// The call that a log line goes to: of the only client under way the one that wants
     /// most. One line goes to one call, since a client must not read it twice.
-    pub(super) fn who_logs(&self) -> Option<&Exchange> {
+    pub(super) fn who_logs(&mut self) -> Option<&Exchange> {
         self.only_client().ok()?;
         self.calls()
             .map(|(_, exchange)| exchange)
@@ -163,8 +205,13 @@ impl Table {
             .min_by_key(|exchange| exchange.level)
     }
 
-    /// The call that any other notification goes to: the most recent of the only client.
-    pub(super) fn who_hears(&self) -> Option<&Exchange> {
+    /// The call that any other notification goes to: the most recent of the only client. Of
+    /// one with an unknown meaning it cannot be told how long after its call it may come, so
+    /// that nobody hears it where several clients have used the channel.
+    pub(super) fn who_hears(&mut self, is_known: bool) -> Option<&Exchange> {
+        if !is_known && self.known == Known::Several {
+            return None;
+        }
         self.only_client().ok()?;
         self.calls().map(|(_, exchange)| exchange).find(|exchange| exchange.events.is_some())
     }
@@ -259,10 +306,13 @@ impl Table {
         ids.filter_map(|(id, _)| self.exchange(id).map(|exchange| (id, exchange)))
     }
 
-    /// Whether all calls under way are of one client. Two without a mark are of two.
-    fn only_client(&self) -> Result<(), NotPut> {
+    /// Whether all calls under way are of one client, with those that the server may still
+    /// work on. Two without a mark are of two.
+    fn only_client(&mut self) -> Result<(), NotPut> {
+        self.given_up.forget_old(Instant::now());
         let mut calls = self.calls().map(|(_, exchange)| exchange.affinity);
         let first = calls.next().ok_or(NotPut::Nobody)?;
+        let mut calls = calls.chain(self.given_up.calls.values().copied());
         match calls.all(|other| other.is_some() && other == first) {
             true => Ok(()),
             false => Err(NotPut::Several),
@@ -274,6 +324,14 @@ impl Table {
             if let Some(over) = asking.over.take() {
                 let _ = over.send(Over::CallEnded);
             }
+        }
+    }
+}
+
+impl GivenUp {
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((_, id)) = self.until.pop_front_if(|(until, _)| *until <= now) {
+            self.calls.remove(&id);
         }
     }
 }

@@ -193,6 +193,41 @@ async fn an_answer_beyond_the_limit_fails_its_call() {
     call.await.unwrap().unwrap();
 }
 
+/// A listen request waits for no answer that could be too large.
+#[tokio::test]
+async fn an_answer_beyond_the_limit_fails_its_call_while_somebody_listens() {
+    let (ours, mut server) = pipes();
+    let (reader, writer) = split(ours);
+    let settings = settings();
+    let (peer, ()) = tokio::join!(StdioPeer::over(reader, writer, &settings), async {
+        let probe = server.next().await.unwrap();
+        let mut result = discovered();
+        result["capabilities"] = json!({"tools": {"listChanged": true}});
+        server.answer(&probe, result).await;
+    });
+    let peer = Arc::new(peer.unwrap());
+    let (_wanted, wanted) = watch::channel(Wanted::default());
+    let (sink, mut heard) = mpsc::channel(4);
+    let listener = Arc::clone(&peer);
+    let listening = tokio::spawn(async move { listener.listen(wanted, &sink).await });
+    let id = server.next().await.unwrap()["id"].clone();
+    let tagged = |method: &str, padding: &str| {
+        let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
+        let params = json!({"_meta": meta, "padding": padding});
+        json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string()
+    };
+    server.say(&tagged("notifications/subscriptions/acknowledged", "")).await;
+    let call = ask(&peer, None);
+    let request = server.next().await.unwrap();
+    server.answer(&request, json!({"a": "x".repeat(2 << 20)})).await;
+    assert!(matches!(call.await.unwrap(), Err(PeerError::TooLarge { .. })));
+    // Nobody waits for an answer now: a notification beyond the limit ends nothing.
+    server.say(&tagged("notifications/tools/list_changed", &"x".repeat(2 << 20))).await;
+    server.say(&tagged("notifications/tools/list_changed", "")).await;
+    assert_eq!(heard.recv().await.unwrap().method, "notifications/tools/list_changed");
+    assert!(!listening.is_finished());
+}
+
 #[tokio::test]
 async fn progress_goes_to_its_request() {
     let (peer, mut server) = modern().await;

@@ -123,6 +123,60 @@ async fn a_question_that_can_mean_nobody_or_several_is_refused() {
     }
 }
 
+/// A server need not heed at once that a call is cancelled: its question is not the next
+/// client's.
+#[tokio::test(start_paused = true)]
+async fn a_question_about_a_call_that_was_given_up_goes_to_nobody_else() {
+    let (peer, mut server) = legacy(json!({})).await;
+    for is_answered in [true, false] {
+        let (gone, _inbox) = client(Some(1), Profile::ALL);
+        let (calling, abandoned) = call(&peer, &mut server, &gone).await;
+        calling.abort();
+        assert_eq!(server.next().await.unwrap()["method"], "notifications/cancelled");
+        let (exchange, mut inbox) = client(Some(2), Profile::ALL);
+        let exchange = Exchange { level: Some(Level::Info), ..exchange };
+        let (calling, request) = call(&peer, &mut server, &exchange).await;
+        server.say(&line("error", "about the other")).await;
+        server.say(&asks(&json!(1), "elicitation/create")).await;
+        let reply = server.next().await.unwrap();
+        let said = reply["error"]["message"].as_str().unwrap();
+        assert!(said.contains("several clients"), "{said}");
+        assert!(inbox.try_recv().is_err());
+        match is_answered {
+            true => server.answer(&abandoned, json!({})).await,
+            false => tokio::time::sleep(Duration::from_secs(61)).await,
+        }
+        server.say(&asks(&json!(2), "elicitation/create")).await;
+        let given = Json::empty_object();
+        question(&mut inbox).await.reply.send(Answer::Result(given)).unwrap();
+        assert_eq!(server.next().await.unwrap()["result"], json!({}));
+        server.answer(&request, json!({})).await;
+        calling.await.unwrap().unwrap();
+    }
+}
+
+/// News of a task holds all of it, and what a server says in words of its own may be about
+/// anybody.
+#[tokio::test(start_paused = true)]
+async fn what_need_not_be_about_the_call_under_way_is_not_told_to_its_client() {
+    let (peer, mut server) = modern().await;
+    let say = |method: &str| json!({"jsonrpc": "2.0", "method": method, "params": {}}).to_string();
+    for (affinity, expected) in [(1, &["notifications/own"][..]), (2, &[])] {
+        let (exchange, mut inbox) = client(Some(affinity), Profile::ALL);
+        let (calling, request) = call(&peer, &mut server, &exchange).await;
+        for method in ["notifications/tasks", "notifications/own"] {
+            server.say(&say(method)).await;
+        }
+        server.answer(&request, json!({})).await;
+        calling.await.unwrap().unwrap();
+        let mut heard = Vec::new();
+        while let Ok(Event::Notification(note)) = inbox.try_recv() {
+            heard.push(note.method);
+        }
+        assert_eq!(heard, expected, "client {affinity}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_several_calls_of_one_client_the_latest_that_can_is_asked() {
     let (peer, mut server) = legacy(json!({})).await;
