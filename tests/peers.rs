@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::support::{Setup, TestGateway, eventually};
 
@@ -86,19 +86,34 @@ async fn server_everything_works_over_stdio() {
     check_everything(&gateway).await;
 }
 
-#[tokio::test]
-async fn server_everything_works_over_streamable_http() {
+/// `server-everything` in one of its HTTP modes, and the port it listens on.
+async fn everything(mode: &str) -> (Child, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let entry = "npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
     let mut command = Command::new(node());
-    command.arg(installed(entry)).arg("streamableHttp").env("PORT", port.to_string());
+    command.arg(installed(entry)).arg(mode).env("PORT", port.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let _server = command.spawn().unwrap();
+    let server = command.spawn().unwrap();
     eventually("server-everything to listen", || async {
         tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
     })
     .await;
+    (server, port)
+}
+
+#[tokio::test]
+async fn server_everything_works_over_streamable_http() {
+    let (_server, port) = everything("streamableHttp").await;
     let url = format!("http://127.0.0.1:{port}/mcp");
+    let connector = format!("kind = \"remote\"\nurl = \"{url}\"\nallow = [\"loopback\"]\n");
+    check_everything(&over(&connector).await).await;
+}
+
+/// HTTP+SSE of 2024-11-05, found out by asking.
+#[tokio::test]
+async fn server_everything_works_over_http_and_sse() {
+    let (_server, port) = everything("sse").await;
+    let url = format!("http://127.0.0.1:{port}/sse");
     let connector = format!("kind = \"remote\"\nurl = \"{url}\"\nallow = [\"loopback\"]\n");
     check_everything(&over(&connector).await).await;
 }
