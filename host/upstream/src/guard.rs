@@ -16,9 +16,9 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tidegate_model::{Answer, ConnectorId, Pause};
-use tidegate_wire::client::{Affinity, Exchange, Wanted, within};
+use tidegate_wire::client::{Affinity, Asking, Exchange, Wanted, within};
 use tokio::{
-    sync::{Notify, Semaphore, SemaphorePermit, broadcast, watch},
+    sync::{Semaphore, SemaphorePermit, broadcast, watch},
     time::{Instant, timeout_at},
 };
 
@@ -106,7 +106,7 @@ impl Guarded {
         &self,
         deadline: std::time::Instant,
         pause: Pause,
-        asking: Arc<Notify>,
+        asking: Asking,
         work: impl Future<Output = Result<T, ConnectorError>>,
     ) -> Result<T, ConnectorError> {
         let mut passage = Some(self.breaker.pass(Instant::now())?);
@@ -117,7 +117,7 @@ impl Guarded {
                 outcome = &mut work => break outcome,
                 // Whoever waits for a person keeps nobody else from the connector, and a server
                 // that asks is alive.
-                () = asking.notified(), if turn.is_some() => {
+                () = asking.begun(), if turn.is_some() => {
                     drop(turn.take());
                     passage.take().into_iter().for_each(Passage::succeeded);
                 }
@@ -159,7 +159,7 @@ impl Connector for Guarded {
         exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
         let (deadline, pause) = (armed.call().deadline, armed.call().pause.clone());
-        let asking = Arc::clone(&exchange.asking);
+        let asking = exchange.asking.clone();
         self.run(deadline, pause, asking, async move { self.inner.call(armed, exchange).await })
             .boxed()
     }

@@ -18,9 +18,10 @@ mod outgoing;
 pub mod peer;
 pub mod sse;
 pub mod stdio;
+mod sweep;
 mod wanted;
 
-pub use exchange::{Affinity, ClientCan, Event, Exchange, Profile, Question, within};
+pub use exchange::{Affinity, Asking, ClientCan, Event, Exchange, Profile, Question, within};
 pub use outgoing::{Member, Outgoing};
 pub use peer::{Heard, Notification, Peer, PeerError, PeerInfo};
 pub use wanted::Wanted;

@@ -3,7 +3,10 @@
 use std::sync::Mutex as StdMutex;
 
 use tidegate_model::{Json, RefusalCode};
-use tidegate_wire::client::PeerError;
+use tidegate_wire::{
+    client::{ClientCan, PeerError, Profile},
+    mcp::method::Method,
+};
 
 use super::*;
 use crate::{armed::Duty, tests::a_call};
@@ -208,15 +211,18 @@ async fn a_turn_that_is_given_back_goes_to_the_next() {
 #[tokio::test]
 async fn who_waits_for_a_person_keeps_nobody_else_waiting() {
     let stand = Stand::new(Does::Wait);
-    let asking = Exchange::default();
-    let guarded = Arc::clone(&stand.guarded);
-    let asked = asking.asking.clone();
+    let (events, _inbox) = tokio::sync::mpsc::channel(1);
+    let can = ClientCan { profile: Profile::ROOTS, ..ClientCan::default() };
+    let patience = Duration::from_secs(60);
+    let asking = Exchange { can, events: Some(events), patience, ..Exchange::default() };
+    let (guarded, server) = (Arc::clone(&stand.guarded), asking.clone());
     let call = a_call("crm", "echo", "{}");
     let injection = guarded.credential().inject(&call).unwrap();
     let first =
         tokio::spawn(async move { guarded.call(Armed::for_test(call, injection), asking).await });
     until(|| stand.guarded.health().in_flight == 1).await;
-    asked.notify_one();
+    let question =
+        tokio::spawn(async move { server.ask(Method::ListRoots, Json::empty_object()).await });
     until(|| stand.guarded.health().in_flight == 0).await;
     // Both turns are there for others while the first call goes on.
     let others: Vec<_> = (0..2).map(|_| stand.call()).collect();
@@ -227,6 +233,7 @@ async fn who_waits_for_a_person_keeps_nobody_else_waiting() {
         call.await.unwrap().unwrap();
     }
     assert_eq!(stand.guarded.health().state, HealthState::Up);
+    question.abort();
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@
 //! over which notifications and questions reach it while the request runs. Knows neither
 //! how they travel on nor who the client is: an [`Affinity`] is an opaque mark.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tidegate_model::{Answer, Json, Pause};
 use tokio::{
@@ -214,8 +217,25 @@ pub struct Exchange {
     pub patience: Duration,
     /// Where the time for questions is given on top of the deadline.
     pub pause: Pause,
-    /// Told when a question has been put to the client: from then on people set the pace.
-    pub asking: Arc<Notify>,
+    /// What is known of the questions put to the client.
+    pub asking: Asking,
+}
+
+/// The questions put to one client during one request, as others may wait for them.
+#[derive(Debug, Clone, Default)]
+pub struct Asking(Arc<AskingState>);
+
+#[derive(Debug, Default)]
+struct AskingState {
+    begun: Notify,
+    loan: Mutex<Loan>,
+}
+
+impl Asking {
+    /// Waits until a question has been put to the client: from then on people set the pace.
+    pub async fn begun(&self) {
+        self.0.begun.notified().await;
+    }
 }
 
 impl Exchange {
@@ -254,8 +274,8 @@ impl Exchange {
             (Some(asker), Method::Elicit) => signed(params, asker),
             _ => params,
         };
-        let _time = Lent::give(&self.pause, self.patience);
-        self.asking.notify_one();
+        let _time = Lent::give(self);
+        self.asking.0.begun.notify_one();
         let (reply, answered) = oneshot::channel();
         let question = Event::Question(Question { method, params, reply });
         let asked = tokio::time::timeout(self.patience, async {
@@ -272,24 +292,36 @@ impl Exchange {
     }
 }
 
-/// Time for one question on top of a deadline; what is left of it is taken back on drop, so
-/// also where nobody waits for the answer any more.
-struct Lent<'a> {
-    pause: &'a Pause,
-    time: Duration,
-    began: Instant,
+/// What has been lent to the questions that are open at this moment.
+#[derive(Debug, Default)]
+struct Loan {
+    open: usize,
+    until: Option<Instant>,
 }
 
+/// Time for a question on top of a deadline. Questions that are open side by side share it; what
+/// is left is taken back when the last of them goes, so also where nobody waits any more.
+struct Lent<'a>(&'a Exchange);
+
 impl<'a> Lent<'a> {
-    fn give(pause: &'a Pause, time: Duration) -> Self {
-        pause.give(time);
-        Self { pause, time, began: Instant::now() }
+    fn give(exchange: &'a Exchange) -> Self {
+        let mut loan = exchange.asking.0.loan.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let until = now + exchange.patience;
+        let from = loan.until.filter(|_| loan.open > 0).unwrap_or(now);
+        exchange.pause.give(until.saturating_duration_since(from));
+        *loan = Loan { open: loan.open + 1, until: Some(until.max(from)) };
+        Self(exchange)
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.pause.take_back(self.time.saturating_sub(self.began.elapsed()));
+        let mut loan = self.0.asking.0.loan.lock().unwrap_or_else(PoisonError::into_inner);
+        loan.open = loan.open.saturating_sub(1);
+        if let (0, Some(until)) = (loan.open, loan.until) {
+            self.0.pause.take_back(until.saturating_duration_since(Instant::now()));
+        }
     }
 }
 

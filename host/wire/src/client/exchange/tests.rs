@@ -80,6 +80,25 @@ async fn a_question_that_is_withdrawn_gives_its_time_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn questions_side_by_side_share_their_time() {
+    let (events, _inbox) = mpsc::channel(16);
+    let exchange = Exchange {
+        can: ClientCan { profile: Profile::ROOTS, ..ClientCan::default() },
+        events: Some(events),
+        patience: Duration::from_secs(100),
+        ..Exchange::default()
+    };
+    let ask = || exchange.ask(Method::ListRoots, Json::empty_object());
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        ask().await
+    };
+    // Nobody answers: two for a hundred seconds, one from thirty on.
+    tokio::join!(ask(), ask(), late);
+    assert_eq!(exchange.pause.given().as_secs(), 130);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_there_is_an_answer_too() {
     let exchange = Exchange {
         can: ClientCan { profile: Profile::ALL, ..ClientCan::default() },
