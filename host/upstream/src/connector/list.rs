@@ -187,8 +187,8 @@ impl Source<'_> {
                 // A server that has none need not know the method.
                 Some(error) if error.code == code::METHOD_NOT_FOUND && cursor.is_none() => Ok(None),
                 error => {
-                    let message = error.map(|error| error.message.into_owned()).unwrap_or_default();
-                    Err(PeerError::Refused { method, message }.into())
+                    let message = error.map(|error| error.message).unwrap_or_default();
+                    Err(PeerError::refused(method, &message).into())
                 }
             },
         }

@@ -165,8 +165,7 @@ impl HttpPeer {
     pub fn roots_changed(&self, affinity: Affinity) {
         for (profile, session) in self.pool.of(affinity) {
             if profile.has(Profile::ROOTS.with(Profile::ROOTS_CHANGED)) {
-                let message = handshake::roots_changed();
-                self.link.aside(&session, message, None, "the news of changed roots");
+                self.link.roots_changed(&session);
             }
         }
     }
@@ -207,7 +206,8 @@ impl HttpPeer {
         ending
     }
 
-    /// Sends one request and reads its answer. When dropped before, a legacy server is told.
+    /// Sends one request and reads its answer. When dropped before, or when what comes cannot
+    /// be read on, a legacy server is told.
     async fn send(
         &self,
         session: &Arc<Session>,
@@ -222,8 +222,10 @@ impl HttpPeer {
             Ok(reply) => self.read(sent, reply).await,
             Err(error) => Err(error),
         };
-        // An end of any kind came from the server or the connection: nothing to cancel.
-        cancel.disarm();
+        // Any other end came from the server or the connection: nothing to cancel.
+        if !matches!(ending, Err(PeerError::Protocol(_) | PeerError::TooLarge { .. })) {
+            cancel.disarm();
+        }
         if session.is_legacy() { ending } else { modern(ending) }
     }
 

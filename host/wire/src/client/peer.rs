@@ -10,7 +10,8 @@ use tidegate_model::{Answer, Json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Affinity, Outgoing, Wanted, egress::EgressError, http::HttpPeer, sse::SsePeer, stdio::StdioPeer,
+    Affinity, Outgoing, Wanted, egress::EgressError, handshake::shorten, http::HttpPeer,
+    sse::SsePeer, stdio::StdioPeer,
 };
 use crate::{
     json::{Kind, Raw},
@@ -172,6 +173,11 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// The server refused `method` with this message, which is cut to what a log can hold.
+    pub fn refused(method: &'static str, message: &str) -> Self {
+        Self::Refused { method, message: shorten(message) }
+    }
+
     /// Whether it is certain that the server never saw the request.
     pub fn nothing_sent(&self) -> bool {
         match self {

@@ -23,6 +23,7 @@ use crate::{
     client::{
         Notification, PeerError,
         egress::{Destination, Reply},
+        handshake,
     },
     mcp::header as mcp,
 };
@@ -35,6 +36,8 @@ const ACCEPT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream")
 pub(super) const ASIDE: Duration = Duration::from_secs(5);
 /// The most messages that nobody waits for on their way at once.
 const ASIDES: usize = 64;
+/// The most that wait for their turn besides.
+const WAITING: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -43,6 +46,7 @@ pub(super) struct Link {
     next_id: AtomicU64,
     changes: watch::Sender<u64>,
     asides: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     sink: RwLock<Option<mpsc::Sender<Notification>>>,
     /// The server said that it has no stream to listen to.
     pub(super) streamless: AtomicBool,
@@ -58,6 +62,7 @@ impl Link {
             next_id: AtomicU64::new(1),
             changes: watch::Sender::new(0),
             asides: Arc::new(Semaphore::new(ASIDES)),
+            places: Arc::new(Semaphore::new(WAITING)),
             sink: RwLock::default(),
             streamless: AtomicBool::new(false),
             late: AtomicBool::new(false),
@@ -136,13 +141,37 @@ impl Link {
         Arc::clone(&self.asides).try_acquire_owned().ok()
     }
 
+    /// A place among those who wait for their turn; none while there are too many.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
     /// Leave to send something aside, once it is this one's turn.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.asides).acquire_owned().await.ok()
     }
 
-    /// Sends a message in the background. With `leave` it goes at once, else in its turn.
-    /// `what` it is, for the log.
+    /// Tells the server in the background that the roots have changed, unless that is about
+    /// to be told.
+    pub(super) fn roots_changed(self: &Arc<Self>, session: &Arc<Session>) {
+        if session.has_news.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (Ok(runtime), Some(place)) = (tokio::runtime::Handle::try_current(), self.place())
+        else {
+            return session.has_news.store(false, Ordering::Relaxed);
+        };
+        let (link, session) = (Arc::clone(self), Arc::clone(session));
+        runtime.spawn(async move {
+            let leave = link.turn().await;
+            drop(place);
+            session.has_news.store(false, Ordering::Relaxed);
+            link.aside(&session, handshake::roots_changed(), leave, "the news of changed roots");
+        });
+    }
+
+    /// Sends a message in the background. With `leave` it goes at once, else in its turn; it
+    /// is dropped where too many wait for theirs. `what` it is, for the log.
     pub(super) fn aside(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -151,12 +180,20 @@ impl Link {
         what: &'static str,
     ) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let place = match &leave {
+            Some(_) => None,
+            None => match self.place() {
+                Some(place) => Some(place),
+                None => return tracing::debug!(what, "too much waits to be told; dropped"),
+            },
+        };
         let (link, session) = (Arc::clone(self), Arc::clone(session));
         runtime.spawn(async move {
             let _leave = match leave {
                 Some(leave) => Some(leave),
                 None => link.turn().await,
             };
+            drop(place);
             let own = session.credential();
             match timeout(ASIDE, link.tell(&session, &own, message)).await {
                 Ok(Ok(())) => {}

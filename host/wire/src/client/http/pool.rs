@@ -112,6 +112,17 @@ impl Pool {
         seat
     }
 
+    /// The session for `key`, where there is one.
+    pub(super) fn session(&self, key: Key) -> Option<Arc<Session>> {
+        self.table().entry(key)?.seat.session()
+    }
+
+    /// Whether there is any session.
+    pub(super) fn has_sessions(&self) -> bool {
+        let table = self.table();
+        table.entries.values().flatten().any(|entry| entry.seat.session().is_some())
+    }
+
     /// The sessions of one client, each with what it declares.
     pub(super) fn of(&self, affinity: Affinity) -> Vec<(Profile, Arc<Session>)> {
         let table = self.table();

@@ -48,6 +48,8 @@ pub(super) struct Session {
     /// Whether it belongs to one client, and not to the gateway itself.
     pub(super) personal: bool,
     link: Arc<Link>,
+    /// Whether the news of changed roots waits to be sent.
+    pub(super) has_news: AtomicBool,
     /// Whether the server has forgotten it, or was told that it is over.
     over: AtomicBool,
     asks: AtomicUsize,
@@ -111,6 +113,7 @@ impl Session {
             id,
             personal,
             link,
+            has_news: AtomicBool::new(false),
             over: AtomicBool::new(false),
             asks: AtomicUsize::new(0),
             state: Mutex::new(state),

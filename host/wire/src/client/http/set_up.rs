@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
-use tidegate_model::Answer;
+use tidegate_model::{Answer, Json};
 use tokio::time::timeout;
 
 use super::{
@@ -19,8 +19,10 @@ use crate::{
         handshake::{self, DISCOVER, MODERN, Probe},
         peer::Fault,
     },
+    json::Raw,
     mcp::{
-        header, method,
+        code, header, method,
+        peek::ErrorObject,
         revision::{Era, Revision},
     },
 };
@@ -28,7 +30,15 @@ use crate::{
 impl HttpPeer {
     /// The session for `key`; set up by the first who needs it while the others wait.
     pub(super) async fn session(&self, key: Key, own: &Headers) -> Result<Arc<Session>, PeerError> {
-        if let Known::Modern(session) = self.known(own).await? {
+        let known = match self.is_known() {
+            Some(known) => known,
+            // Whoever has a session does not wait until the era is found out again.
+            None => match self.pool.session(key) {
+                Some(session) => return Ok(session),
+                None => self.known(own).await?,
+            },
+        };
+        if let Known::Modern(session) = known {
             return Ok(session);
         }
         let seat = self.pool.seat(key);
@@ -47,8 +57,11 @@ impl HttpPeer {
         let session = match made {
             Ok(session) => Arc::new(session),
             Err(error) => {
-                // Perhaps it is not legacy after all: the next one looks again.
-                self.unlearn(|known| matches!(known, Known::Legacy));
+                // Perhaps it is not legacy after all: then the next one looks again. While
+                // others have sessions, that takes more than one that could not be set up.
+                if speaks_otherwise(&error) || !self.pool.has_sessions() {
+                    self.unlearn(|known| matches!(known, Known::Legacy));
+                }
                 return Err(error);
             }
         };
@@ -75,21 +88,22 @@ impl HttpPeer {
 
     /// What the server is; found out by the first who needs to know while the others wait.
     async fn known(&self, own: &Headers) -> Result<Known, PeerError> {
-        let known = || self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known() {
-            return Ok(known);
-        }
         let _alone = self.finding_out.lock().await;
-        if let Some(known) = known() {
+        if let Some(known) = self.is_known() {
             return Ok(known);
         }
         let found = match self.find_out(own).await? {
             Some(info) => {
+                // One that is asked again since it failed, and is the same, has told nothing
+                // new: its lists would only be asked for again, and fail again.
+                let is_new = self.info().is_none_or(|before| *before != info);
                 let info = self.learn(info, true);
                 let link = Arc::clone(&self.link);
                 let session = Arc::new(Session::new(link, info, None, false, own));
                 self.log_set_up(&session);
-                self.link.tick();
+                if is_new {
+                    self.link.tick();
+                }
                 Known::Modern(session)
             }
             None => Known::Legacy,
@@ -98,7 +112,11 @@ impl HttpPeer {
         Ok(found)
     }
 
-    fn unlearn(&self, what: impl FnOnce(&Known) -> bool) {
+    fn is_known(&self) -> Option<Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn unlearn(&self, what: impl FnOnce(&Known) -> bool) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_some_and(what) {
             *known = None;
@@ -180,7 +198,14 @@ impl HttpPeer {
             }
             error => error,
         })?;
-        let info = self.learn(handshake::read_initialize(&answer)?, key == OWN);
+        let info = handshake::read_initialize(&answer).inspect_err(|_| {
+            if let Answer::Error(error) = &answer
+                && is_of_another_era(error)
+            {
+                self.unlearn(|known| matches!(known, Known::Legacy));
+            }
+        })?;
+        let info = self.learn(info, key == OWN);
         let personal = key.affinity.is_some();
         let session = Session::new(Arc::clone(&self.link), info, id, personal, own);
         let own = session.credential();
@@ -217,6 +242,21 @@ impl HttpPeer {
             Ending::Again(error) => Err(error),
         }
     }
+}
+
+/// Whether a failed `initialize` says that there is no such method, at all or in this way.
+fn speaks_otherwise(error: &PeerError) -> bool {
+    match error {
+        PeerError::Protocol(_) | PeerError::NotStreamable(_) => true,
+        PeerError::Status { error: Some(error), .. } => is_of_another_era(error),
+        _ => false,
+    }
+}
+
+fn is_of_another_era(error: &Json) -> bool {
+    ErrorObject::read(Raw::from(error)).is_some_and(|error| {
+        error.code == code::METHOD_NOT_FOUND || code::is_modern(error.code)
+    })
 }
 
 fn is_session_id(id: &HeaderValue) -> bool {

@@ -348,6 +348,19 @@ async fn dropping_a_request_cancels_it() {
     assert_eq!(told.header("mcp-session-id"), Some("s1"));
 }
 
+/// To close a stream is no cancellation in the legacy era.
+#[tokio::test]
+async fn a_stream_that_cannot_be_read_on_cancels_its_request() {
+    let mock = legacy(|seen| match seen.at("/method").as_str() {
+        Some("tools/call") => vec![Act::stream(), Act::event("{]"), Act::Hang],
+        _ => vec![Act::accepted()],
+    })
+    .await;
+    let peer = peer(&mock);
+    assert!(matches!(call(&peer).await, Err(PeerError::Protocol(_))));
+    mock.until(|mock| count(mock, "notifications/cancelled") == 1).await;
+}
+
 #[tokio::test]
 async fn errors_of_the_server_are_answers() {
     for status in [200, 400, 404] {

@@ -69,6 +69,17 @@ async fn a_modern_server_that_became_legacy_is_probed_again() {
     assert_eq!(peer.info().unwrap().revision, Revision::V2025_06_18);
 }
 
+#[tokio::test]
+async fn a_modern_server_that_fails_is_no_reason_to_list_anew() {
+    let mock = modern(|_| vec![Act::reply(500, &[], "")]).await;
+    let peer = peer(&mock);
+    for _ in 0..3 {
+        call(&peer).await.unwrap_err();
+    }
+    assert_eq!(count(&mock, "server/discover"), 3, "it may be another one by now");
+    assert_eq!(*peer.changes().borrow(), 1, "but it is the same");
+}
+
 /// A refusal of a modern server, with our id or none.
 fn refusal(seen: &Seen, code: i64, data: &str, with_id: bool) -> String {
     let id = if with_id { seen.at("/id") } else { serde_json::Value::Null };

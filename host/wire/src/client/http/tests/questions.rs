@@ -297,6 +297,8 @@ async fn a_server_without_a_stream_is_asked_for_it_once() {
         (Act::json(200, "{}"), 1),
         // That may pass.
         (Act::reply(503, &[], ""), 2),
+        // That may be about the session.
+        (Act::reply(400, &[], ""), 2),
     ] {
         let mock = numbered("{}", move |seen| match &*seen.method {
             "GET" => vec![refusal.clone()],

@@ -70,6 +70,61 @@ async fn each_client_has_a_session_of_its_own() {
     assert!(infos.iter().all(|info| Arc::ptr_eq(info, &infos[0])), "what is equal is shared");
 }
 
+/// A server with too many sessions is still the server it was.
+#[tokio::test]
+async fn a_handshake_that_fails_costs_nobody_else_anything() {
+    for (refusal, probes) in [
+        (Act::reply(503, &[], ""), 1),
+        (
+            Act::json(400, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"no"}}"#),
+            2,
+        ),
+    ] {
+        let count_ = AtomicUsize::new(0);
+        let mock = Mock::start(move |seen, _| match seen.at("/method").as_str() {
+            Some("server/discover") => vec![Act::json(404, "{}")],
+            Some("initialize") if count_.fetch_add(1, Ordering::SeqCst) > 0 => {
+                vec![refusal.clone()]
+            }
+            Some("initialize") => vec![Act::json(200, &result(seen, INITIALIZED))],
+            Some("notifications/initialized") => vec![Act::accepted()],
+            _ => vec![Act::json(200, &result(seen, "{}"))],
+        })
+        .await;
+        let peer = peer(&mock);
+        let (one, two) = (client(1, Profile::NONE).0, client(2, Profile::NONE).0);
+        call_as(&peer, &one).await.unwrap();
+        call_as(&peer, &two).await.unwrap_err();
+        call_as(&peer, &one).await.unwrap();
+        assert_eq!(count(&mock, "server/discover"), 1, "who has a session goes on with it");
+        call_as(&peer, &two).await.unwrap_err();
+        assert_eq!(count(&mock, "server/discover"), probes);
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_aside_is_bounded() {
+    let mock = plain_server("{}").await;
+    let peer = peer(&mock);
+    let (exchange, _met) = client(1, Profile::ALL);
+    call_as(&peer, &exchange).await.unwrap();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..100 {
+        peer.roots_changed(Affinity(1));
+    }
+    assert_eq!(tasks(), before + 1);
+    mock.until(|mock| count(mock, "notifications/roots/list_changed") == 1).await;
+    let (_, session) = peer.pool.of(Affinity(1)).pop().unwrap();
+    for _ in 0..5_000 {
+        peer.link.aside(&session, handshake::cancelled(1), None, "a cancellation");
+    }
+    assert!(tasks() <= before + 2_000, "{}", tasks());
+    mock.until(|mock| count(mock, "notifications/cancelled") >= 1_000).await;
+    peer.roots_changed(Affinity(1));
+    mock.until(|mock| count(mock, "notifications/roots/list_changed") == 2).await;
+}
+
 #[tokio::test]
 async fn clients_are_released_and_bounded() {
     let mock = plain_server("{}").await;
