@@ -161,13 +161,15 @@ pub(super) fn read_initialize(answer: &Answer) -> Result<PeerInfo, PeerError> {
             let instructions = found.instructions.as_deref();
             Ok(info(revision, found.server_info, found.capabilities, instructions))
         }
-        Answer::Error(error) => {
-            let message = ErrorObject::read(Raw::from(error))
-                .map(|error| shorten(&error.message))
-                .unwrap_or_default();
-            Err(PeerError::Refused { method: METHOD, message })
-        }
+        Answer::Error(error) => Err(refusal(METHOD, error)),
     }
+}
+
+/// A JSON-RPC error in place of what `method` sets up.
+pub(super) fn refusal(method: &'static str, error: &Json) -> PeerError {
+    let error = ErrorObject::read(Raw::from(error));
+    let message = error.map(|error| shorten(&error.message)).unwrap_or_default();
+    PeerError::Refused { method, message }
 }
 
 fn info(

@@ -5,10 +5,14 @@ use std::collections::BTreeSet;
 
 use tidegate_model::Json;
 
-use super::{ClientCan, Exchange, PeerInfo, Profile};
+use super::{ClientCan, Exchange, Heard, PeerError, PeerInfo, Profile, handshake};
 use crate::{
-    json::write_string,
-    mcp::{Era, method::TASKS_EXTENSION},
+    json::{Raw, write_string},
+    mcp::{
+        Era, code,
+        method::{Method, TASKS_EXTENSION},
+        peek::ErrorObject,
+    },
 };
 
 /// What a server shall tell of its own accord, beside its changed lists.
@@ -91,6 +95,15 @@ impl Tells {
         }
         out.push(b'}');
         (out.len() > 2).then(|| Wishes { filter: Json::from_checked(out.into()), tasks })
+    }
+}
+
+/// What an error in place of a stream means: that the server knows no such thing, or that it
+/// refuses.
+pub(super) fn refused(error: &Json) -> Result<Heard, PeerError> {
+    match ErrorObject::read(Raw::from(error)) {
+        Some(found) if found.code == code::METHOD_NOT_FOUND => Ok(Heard::Nothing),
+        _ => Err(handshake::refusal(Method::Listen.name(), error)),
     }
 }
 

@@ -16,12 +16,11 @@ use tokio::{
 use super::{ASIDE, Channel, Place, Waiting, subscription};
 use crate::{
     client::{
-        Heard, Member, Notification, Outgoing, PeerError, Wanted, handshake,
+        Heard, Member, Notification, Outgoing, PeerError, Wanted,
         peer::Fault,
-        wanted::{Tells, Wishes},
+        wanted::{Tells, Wishes, refused},
     },
-    json::Raw,
-    mcp::{code, method::Method, peek::ErrorObject, revision::Era},
+    mcp::{method::Method, revision::Era},
 };
 
 /// Notifications that may wait for the one who listens; more are lost, with a warning.
@@ -217,14 +216,7 @@ async fn ended(open: Option<&mut Open<'_>>) -> Result<Heard, PeerError> {
         None => (&mut open.answer).await,
     };
     match answer {
-        Ok(Ok(Answer::Error(error))) => match ErrorObject::read(Raw::from(&error)) {
-            Some(error) if error.code == code::METHOD_NOT_FOUND => Ok(Heard::Nothing),
-            error => {
-                let message = error.map(|error| handshake::shorten(&error.message));
-                let message = message.unwrap_or_default();
-                Err(PeerError::Refused { method: Method::Listen.name(), message })
-            }
-        },
+        Ok(Ok(Answer::Error(error))) => refused(&error),
         Ok(Ok(Answer::Result(_)) | Err(PeerError::Closed)) | Err(_) => Ok(Heard::Ended),
         Ok(Err(error)) => Err(error),
     }

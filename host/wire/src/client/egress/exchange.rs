@@ -28,6 +28,7 @@ use super::{
     EgressError, Reply,
     dial::{Dialer, Stream},
 };
+use crate::client::sweep;
 
 /// A request as it is handed to a connection.
 pub(super) type Outbound = Request<Full<Bytes>>;
@@ -147,25 +148,16 @@ impl Pool {
         }
         idle.connections.push((Instant::now(), live));
         if !std::mem::replace(&mut idle.is_swept, true) {
-            self.sweep_later();
+            sweep::later(self, self.keep, Self::sweep);
         }
     }
 
-    /// Closes connections that nobody uses any more; ends when there are none left.
-    fn sweep_later(self: &Arc<Self>) {
-        let (pool, keep) = (Arc::downgrade(self), self.keep);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(keep).await;
-                let Some(pool) = pool.upgrade() else { return };
-                let mut idle = pool.idle();
-                idle.connections.retain(|(since, _)| since.elapsed() < keep);
-                if idle.connections.is_empty() {
-                    idle.is_swept = false;
-                    return;
-                }
-            }
-        });
+    /// Closes connections that nobody uses any more; tells whether any are left.
+    fn sweep(&self) -> bool {
+        let mut idle = self.idle();
+        idle.connections.retain(|(since, _)| since.elapsed() < self.keep);
+        idle.is_swept = !idle.connections.is_empty();
+        idle.is_swept
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {

@@ -6,14 +6,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::session::Session;
-use crate::client::{Affinity, Exchange, Profile};
+use crate::client::{Affinity, Exchange, Profile, sweep};
 
 /// Whose session it is, and what it declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,7 +105,7 @@ impl Pool {
         let given_up = if is_new { table.make_room(self.most) } else { Vec::new() };
         if !table.is_swept && key != OWN {
             table.is_swept = true;
-            sweep_later(Arc::downgrade(self), self.idle);
+            sweep::later(self, (self.idle / 4).max(Duration::from_secs(1)), Self::sweep);
         }
         drop(table);
         give_up(given_up);
@@ -234,19 +234,4 @@ fn give_up(seats: Vec<Arc<Seat>>) {
     for session in seats.into_iter().filter_map(|seat| seat.session()) {
         session.hush();
     }
-}
-
-/// Looks for idle sessions now and then; ends when there are none left.
-fn sweep_later(pool: Weak<Pool>, idle: Duration) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    let pause = (idle / 4).max(Duration::from_secs(1));
-    runtime.spawn(async move {
-        loop {
-            tokio::time::sleep(pause).await;
-            let Some(pool) = pool.upgrade() else { return };
-            if !pool.sweep() {
-                return;
-            }
-        }
-    });
 }

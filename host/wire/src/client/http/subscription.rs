@@ -29,17 +29,15 @@ use super::{
 use crate::{
     client::{
         Heard, Member, Notification, Outgoing, PeerError, Wanted,
-        handshake::shorten,
         inbound::{self, Inbound},
         peer::Fault,
-        wanted::{Tells, Wishes},
+        wanted::{self, Tells, Wishes},
     },
     json::Raw,
     mcp::{
-        code,
         envelope::Id,
         method::Method,
-        peek::{CancelledParams, ErrorObject, Meta},
+        peek::{CancelledParams, Meta},
     },
 };
 
@@ -158,17 +156,10 @@ async fn acknowledged(id: u64, mut feed: Feed) -> Result<Option<Stream>, PeerErr
 
 /// An answer in place of a stream.
 fn refused(answer: &Answer) -> Result<Option<Stream>, PeerError> {
-    let error = match answer {
+    match answer {
         // It has ended before anything was told.
-        Answer::Result(_) => return Err(PeerError::Closed),
-        Answer::Error(error) => ErrorObject::read(Raw::from(error)),
-    };
-    match error {
-        Some(error) if error.code == code::METHOD_NOT_FOUND => Ok(None),
-        error => {
-            let message = error.map(|error| shorten(&error.message)).unwrap_or_default();
-            Err(PeerError::Refused { method: METHOD, message })
-        }
+        Answer::Result(_) => Err(PeerError::Closed),
+        Answer::Error(error) => wanted::refused(error).map(|_| None),
     }
 }
 

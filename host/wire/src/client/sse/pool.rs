@@ -17,7 +17,7 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Connection;
-use crate::client::{Affinity, PeerError, Profile};
+use crate::client::{Affinity, PeerError, Profile, sweep};
 
 /// What tells connections apart.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ impl Pool {
         });
         slots.insert(key, Arc::clone(&slot));
         if !self.is_swept.swap(true, Ordering::Relaxed) {
-            self.sweep_later();
+            sweep::later(self, self.keep, Self::sweep);
         }
         Ok(Lease(slot))
     }
@@ -112,21 +112,13 @@ impl Pool {
         });
     }
 
-    /// Closes connections that nobody uses any more; ends when there are none left.
-    fn sweep_later(self: &Arc<Self>) {
-        let (pool, keep) = (Arc::downgrade(self), self.keep);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(keep).await;
-                let Some(pool) = pool.upgrade() else { return };
-                let mut slots = pool.slots();
-                slots.retain(|_, slot| !is_idle(slot) || slot.used().elapsed() < keep);
-                if slots.is_empty() {
-                    pool.is_swept.store(false, Ordering::Relaxed);
-                    return;
-                }
-            }
-        });
+    /// Closes connections that nobody uses any more; tells whether any are left.
+    fn sweep(&self) -> bool {
+        let mut slots = self.slots();
+        slots.retain(|_, slot| !is_idle(slot) || slot.used().elapsed() < self.keep);
+        let is_left = !slots.is_empty();
+        self.is_swept.store(is_left, Ordering::Relaxed);
+        is_left
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
