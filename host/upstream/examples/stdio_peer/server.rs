@@ -245,14 +245,17 @@ fn needs(id: &Value, params: &Value, methods: &[&str]) -> Step {
     result(id, asks)
 }
 
-/// Agrees to everything; where single resources are followed, all there is to tell comes at
-/// once.
+/// Agrees to everything; where tasks and single resources are followed, all there is to tell
+/// comes at once.
 fn listen(id: &Value, params: &Value) -> Vec<Step> {
     let tag = json!({"io.modelcontextprotocol/subscriptionId": id});
     let filter = member(params, "notifications");
     let ack = json!({"_meta": tag, "notifications": filter});
     let uris = filter.get("resourceSubscriptions").and_then(Value::as_array).cloned();
     let mut steps = vec![notify("notifications/subscriptions/acknowledged", ack)];
+    for task in filter.get("taskIds").and_then(Value::as_array).into_iter().flatten() {
+        steps.push(notify("notifications/tasks", json!({"_meta": tag, "taskId": task})));
+    }
     if let Some(uris) = uris {
         steps.extend(tells(&json!({"_meta": tag}), &uris));
     }

@@ -1,6 +1,11 @@
 //! What servers tell of their own accord.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use super::{
+    stand::{Speaks, at, parts, peer, serve},
+    *,
+};
 
 fn resources(uris: &[&str]) -> Wanted {
     let resources = uris.iter().map(|uri| Box::from(*uri)).collect();
@@ -63,6 +68,38 @@ async fn closing_ends_the_listening() {
         stand.connector.close().await;
         if let Some(mock) = &stand.mock {
             mock.until(|mock| mock.connections() - mock.gone() < open).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn tasks_are_asked_for_where_their_extension_is_carried() {
+    for carried in [true, false] {
+        let extensions: BTreeSet<String> =
+            carried.then(|| EXTENSIONS.map(str::to_owned)).into_iter().flatten().collect();
+        let mock = serve(Speaks::Modern).await;
+        for spec in [
+            ConnectorSpec::Remote(RemoteSpec { extensions: extensions.clone(), ..at(&mock) }),
+            ConnectorSpec::Hosted(HostedSpec { extensions, ..peer(Speaks::Modern, &[]) }),
+        ] {
+            let connector = open(ConnectorId::new("crm").unwrap(), &spec, &parts(&[])).unwrap();
+            let mut updates = connector.updates();
+            let tasks = ["t-1".into(), "t-2".into()].into();
+            connector.follow(Wanted { tasks, ..resources(&["test://one"]) });
+            connector.list(&proof()).await.unwrap();
+            let mut told = Vec::new();
+            // The server tells of tasks first.
+            loop {
+                match updates.recv().await.unwrap() {
+                    Update::Task(params) => told.push(params.read::<Value>().unwrap()),
+                    Update::Changed(_) => {}
+                    Update::Resource(_) => break,
+                }
+            }
+            let told: Vec<_> = told.iter().map(|params| &params["taskId"]).collect();
+            let expected = [json!("t-1"), json!("t-2")];
+            let expected: Vec<_> = expected.iter().filter(|_| carried).collect();
+            assert_eq!(told, expected, "{spec:?}");
         }
     }
 }
