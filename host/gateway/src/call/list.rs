@@ -131,6 +131,22 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// The page of the entries at these places; `more` where another page follows.
+    fn of(vmcp: &PublishedVmcp, list: List, places: &[usize], more: bool) -> Self {
+        let mut text = Vec::with_capacity(places.len() * 256);
+        for place in places {
+            text.push(if text.is_empty() { b'[' } else { b',' });
+            if let Some((definition, _)) = list.entry(vmcp, *place) {
+                text.extend_from_slice(definition.bytes());
+            }
+        }
+        text.push(b']');
+        let (first, last) = (places.first().copied(), places.last().copied());
+        let places = (first.unwrap_or_default(), last.unwrap_or_default());
+        let name = list.entry(vmcp, places.1).map(|(_, name)| Arc::clone(name));
+        Self { entries: text.into(), last: name.filter(|_| more), places }
+    }
+
     /// A page without entries, the last of its list.
     pub(crate) fn empty() -> Self {
         Self { entries: Bytes::from_static(b"[]"), last: None, places: (0, 0) }
@@ -158,19 +174,7 @@ impl Visible {
         let mut pages = Vec::new();
         let mut chunks = shown.chunks(page.max(1)).peekable();
         while let Some(chunk) = chunks.next() {
-            let mut text = Vec::with_capacity(chunk.len() * 256);
-            for place in chunk {
-                text.push(if text.is_empty() { b'[' } else { b',' });
-                if let Some((definition, _)) = list.entry(vmcp, *place) {
-                    text.extend_from_slice(definition.bytes());
-                }
-            }
-            text.push(b']');
-            let (first, last) = (chunk.first().copied(), chunk.last().copied());
-            let places = (first.unwrap_or_default(), last.unwrap_or_default());
-            let name = list.entry(vmcp, places.1).map(|(_, name)| Arc::clone(name));
-            let last = if chunks.peek().is_some() { name } else { None };
-            pages.push(Page { entries: text.into(), last, places });
+            pages.push(Page::of(vmcp, list, chunk, chunks.peek().is_some()));
         }
         if pages.is_empty() {
             pages.push(Page::empty());
@@ -188,11 +192,27 @@ impl Visible {
         self.mask.contains(&true)
     }
 
-    /// The first page, or the one that begins after the entry at `place`.
-    pub(crate) fn page_after(&self, place: Option<usize>) -> Option<&Page> {
-        match place {
-            None => self.pages.first(),
-            Some(place) => self.pages.iter().find(|page| page.places.0 > place),
+    /// The first page, or what follows the entry at `place`: a page, or the rest of the one that
+    /// the entry stands in since the list has changed. Empty after the last entry. The list and
+    /// the virtual MCP must be those it was worked out for.
+    pub(crate) fn page_after(
+        &self,
+        vmcp: &PublishedVmcp,
+        list: List,
+        place: Option<usize>,
+    ) -> Page {
+        let mut pages = self.pages.iter();
+        let Some(place) = place else {
+            return pages.next().cloned().unwrap_or_else(Page::empty);
+        };
+        match pages.find(|page| page.places.1 > place) {
+            None => Page::empty(),
+            Some(page) if page.places.0 > place => page.clone(),
+            Some(page) => {
+                let rest: Vec<usize> =
+                    (place + 1..=page.places.1).filter(|place| self.contains(*place)).collect();
+                Page::of(vmcp, list, &rest, page.last.is_some())
+            }
         }
     }
 }
@@ -225,3 +245,6 @@ impl VisibleCache {
         Arc::clone(known.entry(key).or_insert(fresh))
     }
 }
+
+#[cfg(test)]
+mod tests;

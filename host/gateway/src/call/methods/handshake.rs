@@ -14,12 +14,8 @@ use tidegate_wire::{
     server::Rejection,
 };
 
-use super::{client_can, offered::Offered};
+use super::{client_can, lists::TTL_MS, offered::Offered};
 use crate::{call::Context, gateway::Gateway};
-
-/// How long a modern client may keep a discovery, in milliseconds: not at all, since what is
-/// visible can change with the next revision.
-const TTL_MS: u64 = 0;
 
 /// A session that was opened.
 #[derive(Debug)]

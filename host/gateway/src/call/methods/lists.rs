@@ -13,9 +13,9 @@ use crate::call::{
     refusal,
 };
 
-/// How long a modern client may keep a list, in milliseconds: not at all, since what is
+/// How long a modern client may keep a list or a discovery, in milliseconds: not at all, since what is
 /// visible can change with the next revision.
-const TTL_MS: u64 = 0;
+pub(super) const TTL_MS: u64 = 0;
 
 /// The page that was asked for; on record when it returns.
 pub(super) async fn page(asked: Asked<'_>, list: List) -> Result<Reply, Rejection> {
