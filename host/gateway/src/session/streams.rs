@@ -1,8 +1,8 @@
 //! The event streams of one session, kept so that a client can go on where it was cut off.
 //!
 //! A [`Writer`] puts messages on a stream, a [`Reader`] takes them off for one connection.
-//! What was sent stays for a while; what was not waits, and holds the writer back. Within
-//! bounds the oldest that was sent goes first. Knows no HTTP and not what messages say.
+//! What was sent stays for a while; what was not waits, and holds the writer back. Beyond
+//! bounds the oldest that was sent goes first, and answers nobody has come for last. Knows no HTTP and not what messages say.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -210,21 +210,37 @@ impl Shared {
 }
 
 impl State {
-    /// Keeps the session within its bound: what has ended and nobody reads goes first, then
-    /// what was sent.
+    /// Keeps the session within its bound. What was sent goes first, from streams that have
+    /// ended before others; then answers that wait for a client who may come back for them,
+    /// oldest first. What is on its way to a connection counts, but takes no answer's place, and
+    /// the latest answer stays however large it is.
     fn relieve(&mut self) {
-        let is_idle = |stream: &Stream| stream.ended && stream.reader.is_none();
-        while self.bytes > SESSION_BYTES {
-            let Some((&number, _)) = self.streams.iter().find(|(_, one)| is_idle(one)) else {
-                break;
-            };
-            if let Some(stream) = self.streams.remove(&number) {
-                self.bytes -= stream.bytes;
+        for left in [true, false] {
+            for stream in self.streams.values_mut().filter(|stream| stream.is_left() == left) {
+                while self.bytes > SESSION_BYTES && stream.first < stream.next {
+                    self.bytes -= stream.drop_first();
+                }
             }
         }
-        for stream in self.streams.values_mut() {
-            while self.bytes > SESSION_BYTES && stream.first < stream.next {
-                self.bytes -= stream.drop_first();
+        if self.bytes <= SESSION_BYTES {
+            return;
+        }
+        let waits = |stream: &Stream| stream.is_left() && stream.bytes > 0;
+        let mut waiting: Vec<_> = self.streams.iter().filter(|(_, one)| waits(one)).collect();
+        waiting.sort_by_key(|(_, one)| one.quiet);
+        let mut bytes: usize = waiting.iter().map(|(_, one)| one.bytes).sum();
+        waiting.pop();
+        let mut gone = Vec::new();
+        for (&number, stream) in waiting {
+            if bytes <= SESSION_BYTES {
+                break;
+            }
+            bytes -= stream.bytes;
+            gone.push(number);
+        }
+        for number in gone {
+            if let Some(stream) = self.streams.remove(&number) {
+                self.bytes -= stream.bytes;
             }
         }
     }
@@ -241,6 +257,11 @@ impl Stream {
             quiet: Instant::now(),
             ended: false,
         }
+    }
+
+    /// Whether it has ended and nobody reads what is left of it.
+    fn is_left(&self) -> bool {
+        self.ended && self.reader.is_none()
     }
 
     /// Events not sent yet.

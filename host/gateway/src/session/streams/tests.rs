@@ -215,6 +215,41 @@ fn a_session_keeps_so_much_and_no_more() {
     assert!(writer.room().now_or_never().is_some());
 }
 
+/// A stream whose connection was lost before this answer was put on it, and its last event.
+fn left_behind(streams: &Streams, answer: usize) -> String {
+    let (writer, mut reader) = streams.open();
+    writer.put(b"seen");
+    let id = ready(&mut reader)[0].1.clone();
+    drop(reader);
+    writer.put(&vec![b'x'; answer]);
+    id
+}
+
+#[test]
+fn an_answer_that_waits_outlives_what_was_sent() {
+    let streams = Streams::new(1);
+    let (replayed, mut reader) = streams.open();
+    for _ in 0..4 {
+        replayed.put(&[b'r'; BYTES / 5]);
+    }
+    let seen = ready(&mut reader);
+    let waits = left_behind(&streams, BYTES);
+    let (other, _reader) = streams.open();
+    other.put(&vec![b'y'; SESSION_BYTES - BYTES / 2]);
+    assert!(streams.resume(&seen[0].1).is_none(), "sent events go first");
+    assert_eq!(data(&mut streams.resume(&waits).unwrap())[0].len(), BYTES);
+}
+
+#[test]
+fn the_latest_answer_waits_however_large_it_is() {
+    let streams = Streams::new(1);
+    let earlier = left_behind(&streams, 1_000);
+    let large = left_behind(&streams, SESSION_BYTES + 1_000);
+    assert!(streams.resume(&earlier).is_none(), "there is no room for both");
+    assert_eq!(data(&mut streams.resume(&large).unwrap())[0].len(), SESSION_BYTES + 1_000);
+    assert!(streams.bytes() <= SESSION_BYTES, "it has been sent");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_ended_is_kept_for_a_while() {
     let streams = Streams::new(1);
