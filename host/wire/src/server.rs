@@ -19,7 +19,7 @@ pub use head::{Accept, check_get, check_post, prefers_events};
 pub use host::{HostPolicy, Listener};
 pub use origin::{BadAuthority, Origin};
 pub use rejection::Rejection;
-pub use respond::{accepted, event_stream, json};
+pub use respond::{accepted, event_stream, json, session_ended};
 
 #[cfg(test)]
 mod tests;

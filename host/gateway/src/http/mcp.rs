@@ -136,7 +136,7 @@ fn delete(
         Some(id) => match gateway.sessions.close(id, &context.caller, &admitted.vmcp, context.at) {
             Some(session) => {
                 reap::release(gateway, &session);
-                return Ok(respond::whole(server::accepted()));
+                return Ok(respond::whole(server::session_ended()));
             }
             None => server::Session::Unknown,
         },

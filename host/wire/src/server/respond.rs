@@ -28,6 +28,13 @@ pub fn event_stream<B>(body: B) -> Response<B> {
     response
 }
 
+/// 204, without a body: the session has ended.
+pub fn session_ended() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// 202 without a body: a notification or a response was taken.
 pub fn accepted() -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
