@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use memchr::memmem;
 use tidegate_governance::{
     catalog::{PublishedVmcp, Rewrite},
     policy::RequestContext,
@@ -381,7 +380,7 @@ impl Burst {
 
 /// The parameters without the mark of the stream on which the connector told them.
 fn unmarked(params: &Json) -> Json {
-    if memmem::find(params.bytes(), key::SUBSCRIPTION_ID.as_bytes()).is_none() {
+    if !Raw::from(params).may_say(key::SUBSCRIPTION_ID) {
         return params.clone();
     }
     let mark = [Edit::remove(key::SUBSCRIPTION_ID)];

@@ -92,6 +92,15 @@ impl<'a> Raw<'a> {
         self.members().find(|member| member.key == key).map(|member| member.value)
     }
 
+    /// Whether some key or string in it may be, or hold, the ASCII text `word`; `false` is
+    /// certain. A search that costs far less than a walk, and that no escape evades.
+    pub fn may_say(self, word: &str) -> bool {
+        let text = self.0.as_bytes();
+        let has = |needle: &[u8]| memchr::memmem::find(text, needle).is_some();
+        // Of all escapes only these two can stand for a visible ASCII character.
+        has(word.as_bytes()) || has(b"\\u00") || (word.contains('/') && has(b"\\/"))
+    }
+
     /// The content of a string, unescaped.
     pub fn string(self) -> Option<Cow<'a, str>> {
         let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;

@@ -210,6 +210,27 @@ proptest! {
     }
 
     #[test]
+    fn no_spelling_evades_a_search(
+        word in prop::sample::select(vec!["resultType", "io.modelcontextprotocol/x", "taskId"]),
+        ways in prop::collection::vec(0..4_u8, 30),
+        around in prop::collection::vec("[a-z]{0,8}", 2),
+    ) {
+        let spelled = |(c, way): (char, u8)| match (c, way) {
+            (_, 0) => format!("\\u{:04x}", u32::from(c)),
+            (_, 1) => format!("\\u{:04X}", u32::from(c)),
+            ('/', 2) => "\\/".to_owned(),
+            _ => c.to_string(),
+        };
+        let inner: String = word.chars().zip(ways).map(spelled).collect();
+        let text = format!("[\"{}\",{{\"{inner}\":1}},\"{}\"]", around[0], around[1]);
+        let raw = Raw::from_checked(&text);
+        prop_assert!(raw.elements().any(|element| element.get(word).is_some()));
+        prop_assert!(raw.may_say(word), "{}", text);
+        let without = format!("[\"{}\",\"\\n\\\\\"]", around[0]);
+        prop_assert!(!Raw::from_checked(&without).may_say(word), "{}", without);
+    }
+
+    #[test]
     fn ids_are_equal_when_they_mean_the_same(one in string_text(), two in number_text()) {
         let read = |text: &str| Id::read(Raw::from_checked(text)).map(Id::into_owned);
         let text = Raw::from_checked(&one).string().unwrap().into_owned();

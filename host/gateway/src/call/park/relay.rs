@@ -54,10 +54,9 @@ pub(crate) async fn outward(
 
 /// Whether a result asks for input first.
 fn asks(result: &Json) -> bool {
-    // A search of the text is much cheaper than a walk of it, and mostly says no.
-    memchr::memmem::find(result.bytes(), b"input_required").is_some()
-        && ResultPeek::read(Raw::from(result))
-            .is_ok_and(|peek| peek.result_type == ResultType::InputRequired)
+    let raw = Raw::from(result);
+    raw.may_say("input_required")
+        && ResultPeek::read(raw).is_ok_and(|peek| peek.result_type == ResultType::InputRequired)
 }
 
 /// A server's own question, with its state sealed.
