@@ -8,7 +8,11 @@ use http::{HeaderName, HeaderValue};
 use tidegate_model::{Answer, Given, Operation};
 use tidegate_wire::{
     client::{Outgoing, Peer, PeerError, peer::Fault},
-    mcp::Era,
+    json::Raw,
+    mcp::{
+        Era,
+        splice::{self, Edit},
+    },
 };
 use tokio::sync::watch;
 
@@ -50,7 +54,9 @@ pub(super) async fn carry_out(
             }
             answer => answer?,
         };
-        let Some(needed) = needed(source, operation, &answer)? else { return Ok(answer) };
+        let Some(needed) = needed(source, operation, &answer)? else {
+            return Ok(untyped(source, answer));
+        };
         if exchange.relays_input {
             return Ok(answer);
         }
@@ -71,9 +77,8 @@ fn needed(
     operation: &Operation,
     answer: &Answer,
 ) -> Result<Option<Needed>, ConnectorError> {
-    let modern = source.peer.info().is_some_and(|info| info.revision.era() == Era::Modern);
     let Answer::Result(result) = answer else { return Ok(None) };
-    if !modern || !input::is_asked_for(answer) {
+    if !is_modern(source) || !input::is_asked_for(answer) {
         return Ok(None);
     }
     match operation {
@@ -85,6 +90,22 @@ fn needed(
             Err(misled(operation, "it asked for input where none can be given".to_owned()))
         }
     }
+}
+
+fn is_modern(source: Source<'_>) -> bool {
+    source.peer.info().is_some_and(|info| info.revision.era() == Era::Modern)
+}
+
+/// The answer without the `resultType` of a server in whose era the word means nothing, so
+/// that nobody takes it for what a modern server says.
+fn untyped(source: Source<'_>, answer: Answer) -> Answer {
+    const TYPE: &str = "resultType";
+    let Answer::Result(result) = &answer else { return answer };
+    let raw = Raw::from(result);
+    if is_modern(source) || !raw.may_say(TYPE) || raw.get(TYPE).is_none() {
+        return answer;
+    }
+    splice::object(raw, &[Edit::remove(TYPE)]).map_or(answer, Answer::Result)
 }
 
 fn misled(operation: &Operation, why: String) -> ConnectorError {

@@ -16,9 +16,11 @@ use crate::{
     client::{
         Exchange, Notification, PeerError,
         egress::{EgressError, Reply, ReplyBody},
+        handshake,
         inbound::{self, Inbound},
         peer::Fault,
     },
+    json,
     mcp::{code, method::Method, peek::ErrorObject},
 };
 
@@ -146,6 +148,11 @@ async fn read_refusal(sent: Sent<'_>, reply: Reply) -> Result<Ending, PeerError>
             Ok(Inbound::Answer(Some(found), answer)) if found == sent.id => {
                 let is_gone = status == StatusCode::NOT_FOUND && has_session;
                 let Answer::Error(error) = answer else { return Err(Fault::WrongId.into()) };
+                if sent.session.is_legacy()
+                    && let Some(supported) = now_modern(status, &error)
+                {
+                    return Ok(Ending::Again(PeerError::Revision(supported)));
+                }
                 if is_gone && !is_about_method(&error) {
                     return Ok(again(Some(error)));
                 }
@@ -171,6 +178,18 @@ pub(super) fn is_withdrawal(note: &Notification) -> bool {
 
 fn is_about_method(error: &Json) -> bool {
     ErrorObject::read(error.into()).is_some_and(|error| error.code == code::METHOD_NOT_FOUND)
+}
+
+/// What a server that was legacy speaks now, where it says so before it looked at the
+/// request. The code alone would not do: to a legacy server it may mean anything.
+fn now_modern(status: StatusCode, error: &Json) -> Option<Vec<String>> {
+    let peek = ErrorObject::read(error.into())?;
+    let listed = peek.data.and_then(|data| data.get("supported"));
+    let is_list = listed.is_some_and(|listed| listed.kind() == json::Kind::Array);
+    let refused = status == StatusCode::BAD_REQUEST
+        && peek.code == code::UNSUPPORTED_PROTOCOL_VERSION
+        && is_list;
+    refused.then(|| handshake::supported(&peek))
 }
 
 fn too_large(error: EgressError) -> PeerError {
