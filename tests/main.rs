@@ -11,7 +11,11 @@ mod config;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod crossing;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
@@ -24,6 +28,10 @@ mod guests;
 mod leaks;
 #[cfg(test)]
 mod listening;
+#[cfg(test)]
+mod misbehaving;
+#[cfg(test)]
+mod mistaken;
 #[cfg(test)]
 mod notices;
 #[cfg(test)]

@@ -42,9 +42,10 @@ const DIALS: [&str; 3] = ["hyper_util::client::legacy", "TcpSocket::", "TcpStrea
 const EMPTY_NAMES: [&str; 9] =
     ["common", "helper", "helpers", "manager", "misc", "service", "services", "util", "utils"];
 
-const FOLDERS: [&str; 7] = ["examples", "host", "plugins", "policies", "tests", "wit", "xtask"];
+const FOLDERS: [&str; 8] =
+    ["examples", "fuzz", "host", "plugins", "policies", "tests", "wit", "xtask"];
 const FILES: [&str; 3] = ["CHANGELOG.md", "LICENSE", "README.md"];
-const SOURCES: [&str; 4] = ["host", "plugins", "tests", "xtask"];
+const SOURCES: [&str; 5] = ["fuzz", "host", "plugins", "tests", "xtask"];
 
 const MAX_LINES: usize = 600;
 const MAX_MODULE_COMMENT: usize = 12;

@@ -34,6 +34,8 @@ pub(crate) enum Reply {
     After(Arc<Notify>, Value),
     /// This status, content type and body, whatever they are.
     Raw(u16, &'static str, Bytes),
+    /// A body of this content type that is cut off after these bytes.
+    Cut(&'static str, Bytes),
     /// Never an answer.
     Hang,
     /// The connection is closed in place of an answer.
@@ -65,6 +67,12 @@ impl Reply {
             }
             Self::Ask(_) => Err(std::io::Error::other("only a mock can wait for answers")),
             Self::Raw(status, kind, body) => Ok(whole(status, kind, body)),
+            Self::Cut(kind, body) => {
+                let broken = std::io::ErrorKind::ConnectionReset.into();
+                let frames = stream::iter([Ok(Frame::data(body)), Err(broken)]);
+                let response = Response::builder().header("content-type", kind);
+                Ok(response.body(StreamBody::new(frames).boxed_unsync()).unwrap())
+            }
             Self::Hang => std::future::pending().await,
             Self::Reset => Err(std::io::ErrorKind::ConnectionReset.into()),
         }

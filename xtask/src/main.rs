@@ -56,7 +56,7 @@ enum Task {
     },
     /// Everything that must hold before a change lands
     Ci,
-    /// The long form of the crash tests: 200 kill rounds, 100 power-loss rounds
+    /// The fuzz targets, and the crash tests with 200 kill and 100 power-loss rounds
     Soak,
     /// Check the shape of the tree: edges between crates, sizes, module comments
     Tidy,

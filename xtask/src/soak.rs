@@ -1,15 +1,16 @@
-//! `cargo xtask soak`: the crash tests with many more rounds than CI has time for.
+//! `cargo xtask soak`: the crash tests with many more rounds than CI has time for, and the
+//! fuzz targets.
 //!
-//! Owns the round counts and the names under which the tests read them. Knows nothing of how
-//! a crash is made.
+//! Owns the round counts and the names under which the tests read them, and how a fuzz target
+//! is built and run. Knows nothing of how a crash is made or of what a target holds.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     guests,
-    step::{command, run as run_command, step},
+    step::{capture, command, found, run as run_command, step},
 };
 
 /// Rounds of `kill -9` under load, read by the tests from `TIDEGATE_KILL_ROUNDS`.
@@ -17,8 +18,24 @@ const KILL_ROUNDS: &str = "200";
 /// Rounds of simulated power loss, read by the tests from `TIDEGATE_POWER_LOSS_ROUNDS`.
 const POWER_LOSS_ROUNDS: &str = "100";
 
-/// Runs every test that has `crash` in its name.
+/// The fuzz targets: programs of the workspace in `fuzz/`.
+const TARGETS: [&str; 4] = ["message", "events", "splice", "uris"];
+/// How long each of them runs, in seconds.
+const FUZZ_SECONDS: u32 = 300;
+/// What makes a program tell libFuzzer which of its branches an input took.
+const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares";
+
+/// Runs every fuzz target, then every test that has `crash` in its name.
 pub fn run(root: &Path) -> Result<()> {
+    if found("c++", "--version") {
+        fuzz(root)?;
+    } else {
+        println!("--> the fuzz targets are left out: libFuzzer needs a C++ compiler called `c++`");
+    }
     step("building the guests", || guests::build(root, false))?;
     let what = format!("{KILL_ROUNDS} kill rounds, {POWER_LOSS_ROUNDS} power-loss rounds");
     step(&what, || {
@@ -29,4 +46,46 @@ pub fn run(root: &Path) -> Result<()> {
             .env("TIDEGATE_POWER_LOSS_ROUNDS", POWER_LOSS_ROUNDS);
         run_command(&mut tests)
     })
+}
+
+fn fuzz(root: &Path) -> Result<()> {
+    let host = host(root)?;
+    let (sources, built) = (root.join("fuzz"), root.join("target/fuzz"));
+    step("building the fuzz targets", || {
+        // With a target named, what runs at build time is not instrumented.
+        let flags = ["build", "--release", "--target", &host];
+        let mut build = command(&sources, "cargo", &flags);
+        run_command(build.env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &built))
+    })?;
+    for target in TARGETS {
+        let grown = built.join("corpus").join(target);
+        std::fs::create_dir_all(&grown)
+            .with_context(|| format!("could not create {}", grown.display()))?;
+        step(&format!("fuzzing `{target}` for {FUZZ_SECONDS} s"), || {
+            let program = built.join(&host).join("release").join(target);
+            // What is new goes to the first folder, so that the seeds stay as they are.
+            let mut fuzzer = command(root, program, &[]);
+            fuzzer.arg(&grown).arg(sources.join("corpus").join(target)).args([
+                format!("-max_total_time={FUZZ_SECONDS}"),
+                format!("-artifact_prefix={}/found-{target}-", built.display()),
+                "-timeout=10".to_owned(),
+                "-rss_limit_mb=2048".to_owned(),
+                "-verbosity=0".to_owned(),
+            ]);
+            // It says a lot, all of which matters only when something was found.
+            capture(&mut fuzzer).map(drop).with_context(|| {
+                format!(
+                    "copy the input that it names to fuzz/corpus/{target}/ and mend what it breaks"
+                )
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// The platform that the compiler builds for unless it is told otherwise.
+fn host(root: &Path) -> Result<String> {
+    let said = capture(&mut command(root, "rustc", &["-vV"]))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
