@@ -122,8 +122,8 @@ enum Caller {
 
 impl Caller {
     async fn number(gateway: &TestGateway, n: usize) -> Self {
-        let client = gateway.client(if n % 2 == 0 { "alice" } else { "bob" }, "main");
-        if n / 2 % 2 == 0 {
+        let client = gateway.client(if n.is_multiple_of(2) { "alice" } else { "bob" }, "main");
+        if (n / 2).is_multiple_of(2) {
             return Self::Modern(client);
         }
         let can = json!({ "elicitation": {} });
