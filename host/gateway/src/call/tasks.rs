@@ -15,9 +15,10 @@ use tidegate_wire::{
     },
 };
 
-use super::Context;
+use super::{Context, stage};
 use crate::{
     gateway::Gateway,
+    revision::Revision,
     seal::{Binding, Purpose},
 };
 
@@ -52,6 +53,19 @@ pub(crate) fn open(
         tool: ToolName::new(parts.next()?).ok()?,
         id: parts.next()?.into(),
     })
+}
+
+/// Whether this caller may know at this moment of the tool whose task it is. Who may not is
+/// told nothing of the task either.
+pub(crate) fn may_know(
+    revision: &Revision,
+    caller: &Caller,
+    vmcp: &PublishedVmcp,
+    (connector, tool): (&ConnectorId, &ToolName),
+) -> bool {
+    let place = stage::place_of(vmcp, connector, tool);
+    let tool = place.and_then(|place| vmcp.tools.get(place));
+    tool.is_some_and(|one| revision.policies.visible(caller, &vmcp.vmcp.id, &one.tool))
 }
 
 /// The result with published task ids: its own (`taskId`), that of the task it created

@@ -167,6 +167,11 @@ impl Follower {
         &self.accepted
     }
 
+    /// Whoever listens, as last looked at.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// What the client follows.
     pub(crate) fn follows(&self) -> &Arc<Follows> {
         &self.follows
