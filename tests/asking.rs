@@ -377,6 +377,20 @@ async fn a_client_that_goes_away_leaves_a_parked_call_alone_and_ends_a_running_o
 }
 
 #[tokio::test]
+async fn a_question_that_its_client_cannot_be_asked_is_no_answer_on_record_either() {
+    let mock = modern_server().await;
+    let gateway = Setup::simple(&mock).start().await;
+    let params = modern_params(json!({ "name": "greet", "arguments": {} }));
+    let refused = gateway.client("alice", "main").request("tools/call", params).await;
+    let code = &refused.result()["_meta"]["tidegate/refusal"]["code"];
+    assert_eq!(code, "connector_protocol", "{refused:?}");
+    let rows = gateway.audit().await;
+    assert_eq!(count(&rows, "tools/call", "refused"), 1, "{rows:#?}");
+    assert_eq!(count(&rows, "tools/call", "input_required"), 0, "{rows:#?}");
+    assert_eq!(count(&rows, "elicitation/create", "ok"), 0, "{rows:#?}");
+}
+
+#[tokio::test]
 async fn a_stopping_gateway_waits_for_nobody_who_cannot_come_back() {
     let mock = legacy_server().await;
     let gateway = Setup::simple(&mock).settings("[limits]\ndrain_seconds = 300").start().await;

@@ -307,6 +307,9 @@ async fn a_question_is_withdrawn_when_its_call_ends() {
         let withdrawn = stream.next().await.unwrap();
         assert_eq!(withdrawn["method"], "notifications/cancelled", "{end}: {withdrawn}");
         assert_eq!(withdrawn["params"]["requestId"], question["id"], "{end}: {withdrawn}");
+        let rows = gateway.audit().await;
+        let asked = rows.iter().find(|row| row["method"] == "elicitation/create").unwrap();
+        assert_eq!(asked["connector"], "up", "who asked is on record: {asked}");
         let answer = stream.next().await.unwrap();
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("c"), &json!(-32000)));
         assert_eq!(stream.next().await, None, "{end}");

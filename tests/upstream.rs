@@ -290,3 +290,31 @@ async fn programs_that_are_none_take_nothing_down() {
         assert_eq!(connector["error"].is_null(), is_good, "{connector}");
     }
 }
+
+/// Each hop has a `_meta` of its own; what a server says of its own ends at the gateway.
+#[tokio::test]
+async fn what_a_server_says_of_its_own_hop_stays_behind() {
+    let result = json!({
+        "resultType": "complete",
+        "content": [],
+        "_meta": {
+            "io.modelcontextprotocol/serverInfo": { "name": "theirs", "version": "1" },
+            "io.modelcontextprotocol/subscriptionId": 7,
+            "vendor.example/kept": [1.5],
+        },
+    });
+    for theirs in [Era::Modern, Era::Legacy] {
+        let result = result.clone();
+        let definition = json!({ "name": "odd", "inputSchema": { "type": "object" } });
+        let odd = MockTool::new(definition, move |_| Reply::Result(result.clone()));
+        let mock = Mock::start(theirs, vec![odd]).await;
+        let gateway = Setup::simple(&mock).start().await;
+        let client = gateway.client("alice", "main");
+        let modern = client.call("odd", json!({})).await;
+        let legacy = client.session("2025-11-25").await.call("odd", json!({})).await;
+        for answer in [modern, legacy] {
+            let kept = json!({ "vendor.example/kept": [1.5] });
+            assert_eq!(answer.result()["_meta"], kept, "{theirs:?}: {answer:?}");
+        }
+    }
+}

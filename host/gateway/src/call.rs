@@ -28,8 +28,8 @@ use tidegate_governance::{
 };
 use tidegate_identity::Caller;
 use tidegate_model::{
-    Answer, Call, CallId, ConnectorId, Given, Json, Outcome, Refusal, Stage, TaskMethod, Timestamp,
-    TraceContext,
+    Answer, Call, CallId, ConnectorId, Given, Json, Outcome, Refusal, RefusalCode, Stage,
+    TaskMethod, Timestamp, TraceContext,
 };
 use tidegate_upstream::{Armed, Exchange};
 
@@ -162,32 +162,50 @@ impl Request {
 pub(crate) struct Done {
     /// Its id.
     pub(crate) id: CallId,
-    /// The connector it went to, where it got that far.
-    pub(crate) connector: Option<ConnectorId>,
-    /// The answer, in published terms, or why there is none.
+    /// The answer, in published terms and as its client may be asked, or why there is none.
     pub(crate) outcome: Outcome,
 }
 
-/// Runs one operation and records it; returns when the row is durable.
+/// Runs one operation and records it; returns when the row is durable. Once `cancelled` is
+/// over nothing more is sent, and the operation ends as cancelled. What a modern client is
+/// asked in place of an answer is judged and on record as well.
 pub(crate) async fn run(
     gateway: &Gateway,
     context: &Context,
     vmcp: &PublishedVmcp,
     request: Request,
     exchange: Exchange,
+    cancelled: impl Future<Output = ()>,
 ) -> Done {
     let counting = gateway.metrics.begin();
     let mut record = gateway.open_record(context, &vmcp.vmcp.id, request.method());
     let pause = exchange.pause.clone();
     let mut connector = None;
     let scene = Scene { gateway, context, vmcp };
+    let (profile, patience) = (exchange.can.profile, exchange.patience);
+    let asks = exchange.relays_input.then(|| request.target.clone());
     let stages = stages(scene, request, exchange, &mut record, &mut connector);
-    let outcome = within(context.deadline, &pause, stages).await;
-    let outcome = outcome.unwrap_or_else(|| Err(refusal::deadline()));
+    let outcome = tokio::select! {
+        // A call that begins when it is cancelled already sends nothing.
+        biased;
+        () = cancelled => Err(refusal::cancelled()),
+        outcome = within(context.deadline, &pause, stages) => {
+            outcome.unwrap_or_else(|| Err(refusal::deadline()))
+        }
+    };
     let id = record.id();
+    // Before the row is closed, so that it says what is answered.
+    let outcome = match asks {
+        Some(target) => {
+            let (vmcp, target) = (&vmcp.vmcp.id, &target);
+            let round = park::table::Round { context, vmcp, target, profile, patience };
+            park::outward(gateway, round, connector.as_ref(), outcome).await
+        }
+        None => outcome,
+    };
     let outcome = close(record, outcome).await;
     counting.end(&outcome);
-    Done { id, connector, outcome }
+    Done { id, outcome }
 }
 
 /// Resolves, customizes and authorizes a request that goes on with a parked call. Nothing is
@@ -327,7 +345,11 @@ pub(crate) async fn close(record: Record, outcome: Outcome) -> Outcome {
         },
         Err(refused) => {
             refusal::log(record.id(), &refused);
-            match record.refused(&refused).await {
+            let closed = match refused.code {
+                RefusalCode::Cancelled => record.abandoned().await,
+                _ => record.refused(&refused).await,
+            };
+            match closed {
                 Ok(()) => Err(refused),
                 Err(error) => Err(refusal::audit(error)),
             }

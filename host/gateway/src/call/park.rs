@@ -24,7 +24,7 @@ use tidegate_wire::{
     server::Rejection,
 };
 
-use super::{Context, Target, refusal};
+use super::{Context, Reference, Target, refusal};
 use crate::gateway::Gateway;
 pub(crate) use relay::outward;
 pub(crate) use state::LIFETIME;
@@ -136,7 +136,8 @@ pub(crate) fn not_waiting() -> Refusal {
     Refusal::new(RefusalCode::InvalidRequest, "no call waits under this state (any more)")
 }
 
-/// The connector that stands behind a published name or URI now.
+/// The connector that stands behind a published name or URI now; `None` for a task, whose id
+/// says it.
 pub(crate) fn connector_of(vmcp: &PublishedVmcp, target: &Target) -> Option<ConnectorId> {
     match target {
         Target::Tool { name, .. } => vmcp.tool(name).map(|(_, one)| one.tool.connector.clone()),
@@ -144,7 +145,13 @@ pub(crate) fn connector_of(vmcp: &PublishedVmcp, target: &Target) -> Option<Conn
             vmcp.prompt(name).map(|(_, one)| one.prompt.connector.clone())
         }
         Target::Resource { uri } => vmcp.uris.locate(uri).map(|place| place.connector),
-        Target::Complete { .. } | Target::Task { .. } => None,
+        Target::Complete { of: Reference::Prompt(name), .. } => {
+            vmcp.prompt(name).map(|(_, one)| one.prompt.connector.clone())
+        }
+        Target::Complete { of: Reference::Template(uri), .. } => {
+            vmcp.uris.locate(uri).map(|place| place.connector)
+        }
+        Target::Task { .. } => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way out: what a connector said, in published terms and in the client's era.
 //!
-//! URIs and task ids become the virtual MCP's; nothing else of an answer is touched.
+//! URIs and task ids become the virtual MCP's, what the connector says of its own hop is left
+//! out; nothing else of an answer is touched.
 
 use std::sync::Arc;
 
@@ -15,7 +16,11 @@ use tidegate_wire::{
     },
 };
 
-use super::{Scene, tasks};
+use super::{
+    Scene,
+    hop::{self, Related},
+    tasks,
+};
 
 /// What has to be known of a call to publish its answer.
 #[derive(Debug)]
@@ -57,7 +62,11 @@ impl Published {
             }
         };
         let uris = |what| vmcp.uris.rewrite(&self.connector, what, &result);
-        Answer::Result(match &self.what {
+        let related = match &self.what {
+            What::Tool(_) | What::Task(..) => Related::Published,
+            What::Prompt | What::Resource | What::Completion => Related::Unknown,
+        };
+        let result = match &self.what {
             What::Tool(tool) => {
                 tasks::publish(gateway, context, vmcp, tool, uris(Rewrite::ToolResult))
             }
@@ -71,7 +80,8 @@ impl Published {
             What::Prompt => uris(Rewrite::PromptResult),
             What::Resource => cacheable(uris(Rewrite::ReadResult), modern),
             What::Completion => result,
-        })
+        };
+        Answer::Result(hop::past(result, related))
     }
 }
 

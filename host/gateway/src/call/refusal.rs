@@ -46,6 +46,8 @@ pub(crate) fn wire(id: CallId, refusal: &Refusal, in_tool: bool) -> Wire {
         }
         RefusalCode::Unsupported if !in_tool => error(code::METHOD_NOT_FOUND),
         RefusalCode::InvalidArguments if !in_tool => error(code::INVALID_PARAMS),
+        // Nobody waits for what the model could read.
+        RefusalCode::Cancelled => error(code::SERVER_ERROR),
         _ if !in_tool => error(code::SERVER_ERROR),
         _ => {
             let result = json!({
@@ -118,6 +120,11 @@ pub(crate) fn unknown_task(_id: &str) -> Refusal {
 /// A name in a sentence: short, without control characters.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(128).collect()
+}
+
+/// The client does not want it any more, or the process ends.
+pub(crate) fn cancelled() -> Refusal {
+    Refusal::new(RefusalCode::Cancelled, "the request was cancelled")
 }
 
 /// The deadline has passed.

@@ -14,7 +14,7 @@ use tidegate_wire::{
     json::Raw,
     mcp::{
         envelope,
-        method::Method,
+        method::{Method, TASK_CHANGED},
         peek::key,
         splice::{self, Edit},
     },
@@ -22,13 +22,16 @@ use tidegate_wire::{
 };
 
 use super::mcp::Ended;
-use crate::session::streams::Reader;
+use crate::{
+    call::hop::{self, Related},
+    session::streams::Reader,
+};
 
 /// A call under way that ends in the JSON-RPC response to send.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// How long a stream may stay silent.
-const QUIET: Duration = Duration::from_secs(15);
+pub(super) const QUIET: Duration = Duration::from_secs(15);
 
 /// The body for one connection to a stream that a session keeps.
 pub(super) fn kept(reader: Reader) -> Body {
@@ -46,10 +49,19 @@ pub(super) fn kept(reader: Reader) -> Body {
     }))
 }
 
-/// A notification of a server as the message for the client whose progress token this is;
-/// `None` for progress that it did not ask for.
-pub(super) fn message(note: &Notification, token: Option<&str>) -> Option<Vec<u8>> {
-    let params = Raw::from_checked(note.params.as_str());
+/// A notification of a server as the message for the client whose progress token this is, and
+/// that knows the related task by that id. `None` for progress that it did not ask for, and
+/// for news of a task, which come to whoever listens and by published ids.
+pub(super) fn message(
+    note: &Notification,
+    token: Option<&str>,
+    related: Related<'_>,
+) -> Option<Vec<u8>> {
+    if note.method == TASK_CHANGED {
+        return None;
+    }
+    let params = hop::past(note.params.clone(), related);
+    let params = Raw::from(&params);
     let mut message = Vec::with_capacity(note.params.len() + 128);
     if note.method == Method::Progress.name() {
         let edits = [Edit::set(key::PROGRESS_TOKEN, Raw::from_checked(token?))];
@@ -69,6 +81,26 @@ mod tests {
 
     use super::*;
     use crate::session::streams::Streams;
+
+    #[test]
+    fn a_client_is_told_nothing_of_the_servers_own_hop() {
+        let told = |method: &str, params: &str, related| {
+            let params = tidegate_model::Json::parse(params.to_owned()).unwrap();
+            let note = Notification { method: method.to_owned(), params };
+            let text = message(&note, Some("7"), related)?;
+            Some(String::from_utf8(text).unwrap())
+        };
+        let meta = r#"{"_meta":{"io.modelcontextprotocol/serverInfo":{},"io.modelcontextprotocol/related-task":{"taskId":"bare"},"x":1},"progressToken":3,"progress":1}"#;
+        assert_eq!(
+            told(Method::Progress.name(), meta, Related::Unknown).unwrap(),
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"_meta":{"x":1},"progressToken":7,"progress":1}}"#
+        );
+        let log = told(Method::LogMessage.name(), meta, Related::Is("sealed")).unwrap();
+        assert!(log.contains(r#""taskId":"sealed"},"x":1"#), "{log}");
+        assert_eq!(told(TASK_CHANGED, r#"{"taskId":"bare"}"#, Related::Unknown), None);
+        let own = r#"{"_meta": {"vendor/x":1.0}}"#;
+        assert!(told("vendor/news", own, Related::Unknown).unwrap().contains(own));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_stream_says_that_it_lives() {

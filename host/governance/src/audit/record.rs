@@ -11,7 +11,7 @@ use sha2::Sha256;
 use tidegate_identity::Caller;
 use tidegate_model::{
     Answer, Call, CallId, Clock, CompletionOf, ConnectorId, Json, Operation, OrgId, Refusal,
-    RefusalCode, ResourceRef, RevisionId, Stage, TaskMethod, Tool, VmcpId,
+    ResourceRef, RevisionId, Stage, TaskMethod, Tool, VmcpId,
 };
 use tidegate_store::{
     log::{Log, LogError},
@@ -329,6 +329,13 @@ impl Record {
         self.finish().await
     }
 
+    /// Closes the record of an operation that was cancelled before its answer came. The row is
+    /// that of a dropped record, but durable when this returns.
+    pub async fn abandoned(mut self) -> Result<(), AuditError> {
+        self.row.abandon();
+        self.finish().await
+    }
+
     /// Keeps the masked payload beside the log, where that is asked for and there is one.
     fn keep(&mut self, result: &Json) -> Result<(), AuditError> {
         let (Some(options), Some(sent)) = (&self.audit.payloads, self.sent.take()) else {
@@ -352,8 +359,7 @@ impl Drop for Record {
         if self.closed {
             return;
         }
-        self.row.status = Some(Status::Abandoned);
-        self.row.code = Some(RefusalCode::Cancelled);
+        self.row.abandon();
         if let Err(error) = self.audit.append(&self.row) {
             tracing::error!(call.id = %self.row.id, error = %error, "an abandoned call could not be recorded");
         }

@@ -77,7 +77,7 @@ pub enum Status {
     UpstreamError,
     /// The gateway refused; see `code`.
     Refused,
-    /// Nobody closed the row: the client went away or the process ended.
+    /// There is no answer: the client cancelled or went away, or the process ended.
     Abandoned,
 }
 
@@ -161,6 +161,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// Makes it the row of an operation that ended without an answer.
+    pub(super) fn abandon(&mut self) {
+        self.status = Some(Status::Abandoned);
+        self.code = Some(RefusalCode::Cancelled);
+    }
+
     /// An empty outcome row.
     pub fn new(id: CallId, ts: Timestamp, org: OrgId, method: &str) -> Self {
         Self {

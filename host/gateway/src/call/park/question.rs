@@ -10,12 +10,14 @@ use tidegate_wire::{
     json::{Raw, write_string},
     mcp::{
         method::Method,
-        peek::key,
         splice::{self, Edit},
     },
 };
 
-use super::{Context, refusal};
+use super::{
+    super::hop::{self, Related},
+    Context, refusal,
+};
 use crate::gateway::Gateway;
 
 /// Puts on record that a server asks the client, under the question's own method; as durable
@@ -96,20 +98,15 @@ pub(super) fn entry(out: &mut Vec<u8>, key: &str, method: Method, params: &Json)
 }
 
 /// The parameters of a legacy server's question in the words of the modern era: without the
-/// id of a URL elicitation, which is gone there, and without what belongs to one hop.
+/// id of a URL elicitation, which is gone there, and without what belongs to one hop or to a
+/// task, which is not carried between the eras.
 fn modern(method: Method, params: &Json) -> Json {
-    let hop = key::OF_ONE_HOP.map(Edit::remove);
-    let mut edits = Vec::new();
-    if method == Method::Elicit {
-        edits.push(Edit::remove("elicitationId"));
+    let params = hop::past(params.clone(), Related::Unknown);
+    if method != Method::Elicit {
+        return params;
     }
-    if Raw::from(params).get("_meta").is_some() {
-        edits.push(Edit::within("_meta", &hop));
-    }
-    if edits.is_empty() {
-        return params.clone();
-    }
-    splice::object(Raw::from(params), &edits).unwrap_or_else(|_| params.clone())
+    let edited = splice::object(Raw::from(&params), &[Edit::remove("elicitationId")]);
+    edited.unwrap_or(params)
 }
 
 /// An `input_required` result.

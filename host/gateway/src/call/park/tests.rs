@@ -118,7 +118,7 @@ impl Drop for Gone {
 
 fn done(text: &str) -> Option<Done> {
     let id = CallId::new(tidegate_model::Timestamp::from_millis(0), [0; 10]);
-    Some(Done { id, connector: None, outcome: Ok(Answer::Result(json(text))) })
+    Some(Done { id, outcome: Ok(Answer::Result(json(text))) })
 }
 
 fn exchange() -> (Exchange, mpsc::Receiver<tidegate_wire::client::Event>) {
@@ -342,10 +342,26 @@ async fn a_state_is_good_for_one_request_of_one_person_in_time() {
     let nobody = desk.stand.context(None);
     let read = desk.read(&nobody, &desk.target, &params).await;
     assert_eq!(read.unwrap_err(), code::INVALID_PARAMS);
+    let used = desk.resumed(&params).await;
+    assert_eq!(used.unwrap_err(), code::INVALID_PARAMS, "what a server said is told to it once");
+    let mut unused = Vec::new();
+    for _ in 0..2 {
+        let asks = json(r#"{"resultType":"input_required","requestState":"own"}"#);
+        let sealed = desk.outward(Profile::NONE, Ok(Answer::Result(asks))).await.unwrap();
+        unused.push(again(&state(sealed.json()), "{}"));
+    }
     desk.stand.at(599_999);
-    assert!(desk.resumed(&params).await.is_ok());
+    assert!(desk.resumed(&unused[0]).await.is_ok());
     desk.stand.at(600_000);
-    assert_eq!(desk.resumed(&params).await.unwrap_err(), code::INVALID_PARAMS);
+    assert_eq!(desk.resumed(&unused[1]).await.unwrap_err(), code::INVALID_PARAMS);
+}
+
+#[tokio::test]
+async fn a_question_is_one_however_it_is_spelled() {
+    let desk = Desk::new().await;
+    let asks = json(r#"{"resultT\u0079pe":"input\u005frequired","requestState":"own"}"#);
+    let sealed = desk.outward(Profile::NONE, Ok(Answer::Result(asks))).await.unwrap();
+    assert_ne!(state(sealed.json()), "own", "it left as it was");
 }
 
 #[tokio::test]

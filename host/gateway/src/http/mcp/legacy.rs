@@ -12,11 +12,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Response, request::Parts};
-use tidegate_model::{Answer, Json};
+use tidegate_model::{Answer, ConnectorId, Json};
 use tidegate_wire::{
     client::{Exchange, Profile},
     json::Kind,
-    mcp::{Id, envelope, header},
+    mcp::{Id, OwnedId, envelope, header},
     server::{self, Rejection},
 };
 use tokio::sync::mpsc;
@@ -26,10 +26,14 @@ use super::{
     admit::Admitted,
     modern::json,
     respond::{PATIENCE, WAITING},
-    running::{Ended, Running, failed, gone, rejected},
+    running::{Ended, Running, failed, rejected},
 };
 use crate::{
-    call::park::question,
+    call::{
+        Target,
+        park::{self, question},
+        tasks as task_ids,
+    },
     gateway::Gateway,
     http::stream::{self, Answering},
     session::Session,
@@ -52,7 +56,8 @@ pub(super) async fn respond(
     if !events {
         return json(detached(call, gateway, unasked(exchange), session, cancelled).await);
     }
-    let client = Client { admitted: call.admitted.clone(), session, token };
+    let connector = connector_of(&gateway, &call.admitted, &call.request.target);
+    let client = Client { admitted: call.admitted.clone(), session, token, connector };
     let (sender, mut inbox) = mpsc::channel(WAITING);
     let exchange = Exchange { events: Some(sender), progress: client.token.is_some(), ..exchange };
     let session = Arc::clone(&client.session);
@@ -101,6 +106,29 @@ pub(super) fn unasked(exchange: Exchange) -> Exchange {
     exchange
 }
 
+/// The connector that a request goes to, if nothing changes until then.
+fn connector_of(gateway: &Gateway, admitted: &Admitted, target: &Target) -> Option<ConnectorId> {
+    match target {
+        Target::Task { id, .. } => {
+            let caller = &admitted.context.caller;
+            task_ids::open(gateway, caller, &admitted.vmcp, id).map(|known| known.connector)
+        }
+        target => park::connector_of(admitted.published().ok()?, target),
+    }
+}
+
+/// A request under way in its session, until this goes.
+struct UnderWay {
+    session: Arc<Session>,
+    id: OwnedId,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.session.end(&self.id);
+    }
+}
+
 /// Runs the call in a task of its own, to its end or until the client cancels it.
 pub(super) fn detached(
     call: Running,
@@ -109,20 +137,23 @@ pub(super) fn detached(
     session: Arc<Session>,
     cancelled: CancellationToken,
 ) -> Answering {
-    let id = call.id.clone();
-    let lost = rejected(&id, &failed());
+    let lost = rejected(&call.id, &failed());
+    // Also where the task never runs, or dies.
+    let under_way = UnderWay { session, id: call.id.clone() };
     let (tracker, cut) = (gateway.detached.clone(), gateway.cut.clone());
     let task_of = tasks::is_wanted(&call.request).then(|| call.admitted.clone());
     let task = tracker.spawn(async move {
-        let ended = tokio::select! {
-            ended = call.run(Arc::clone(&gateway), exchange) => ended,
-            () = cancelled.cancelled() => rejected(&id, &gone()),
-            () = cut.cancelled() => rejected(&id, &gone()),
+        let cancelled = async {
+            tokio::select! {
+                () = cancelled.cancelled() => {}
+                () = cut.cancelled() => {}
+            }
         };
+        let ended = call.run(Arc::clone(&gateway), exchange, cancelled).await;
         if let Some(admitted) = task_of {
-            tasks::created(&gateway, &admitted, &session, &ended.text);
+            tasks::created(&gateway, &admitted, &under_way.session, &ended.text);
         }
-        session.end(&id);
+        drop(under_way);
         ended
     });
     Box::pin(async move { task.await.unwrap_or(lost) })

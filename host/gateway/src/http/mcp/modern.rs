@@ -24,11 +24,10 @@ use crate::{
         park::{self, ParkedId},
     },
     gateway::Gateway,
+    http::stream::QUIET,
 };
 use round::{Next, Round};
 
-/// How long a stream may stay silent.
-const QUIET: Duration = Duration::from_secs(15);
 /// How long a client that takes no events may wait without a sign: as long as it likes.
 const NEVER: Duration = Duration::from_secs(86_400);
 

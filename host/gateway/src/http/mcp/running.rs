@@ -55,14 +55,20 @@ impl Ended {
 }
 
 impl Running {
-    /// Runs the operation to the text of its response.
-    pub(super) async fn run(self, gateway: Arc<Gateway>, exchange: Exchange) -> Ended {
+    /// Runs the operation to the text of its response, at the latest until `cancelled` is over.
+    pub(super) async fn run(
+        self,
+        gateway: Arc<Gateway>,
+        exchange: Exchange,
+        cancelled: impl Future<Output = ()>,
+    ) -> Ended {
         let Self { admitted, request, revision, id } = self;
         match admitted.published() {
             Err(rejection) => rejected(&id, &rejection),
             Ok(vmcp) => {
                 let in_tool = request.is_tool();
-                let done = call::run(&gateway, &admitted.context, vmcp, request, exchange).await;
+                let context = &admitted.context;
+                let done = call::run(&gateway, context, vmcp, request, exchange, cancelled).await;
                 response(id.borrow(), done.id, done.outcome, revision.era(), in_tool)
             }
         }
@@ -110,9 +116,7 @@ fn status_of(error: Option<i64>, era: Era) -> StatusCode {
 fn of_era(text: &mut Vec<u8>, id: Id<'_>, result: &Json, era: Era) {
     const TYPE: &str = "resultType";
     let raw = Raw::from_checked(result.as_str());
-    // A search of the text is much cheaper than a walk of it, and mostly says no.
-    let typed =
-        memchr::memmem::find(result.bytes(), TYPE.as_bytes()).is_some() && raw.get(TYPE).is_some();
+    let typed = raw.may_say(TYPE) && raw.get(TYPE).is_some();
     let edited = match (era, typed) {
         (Era::Modern, false) => {
             splice::object(raw, &[Edit::set(TYPE, Raw::from_checked("\"complete\""))])
@@ -129,11 +133,6 @@ pub(super) fn rejected(id: &OwnedId, rejection: &Rejection) -> Ended {
     let Rejection { status, code, message, data } = rejection;
     envelope::error(&mut text, Some(id.borrow()), *code, message, data.as_ref());
     Ended { status: *status, text }
-}
-
-/// The answer to a request that was cancelled.
-pub(super) fn gone() -> Rejection {
-    Rejection::new(StatusCode::OK, code::SERVER_ERROR, "the request was cancelled")
 }
 
 /// The answer to a request whose task died.

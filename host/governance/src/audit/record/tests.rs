@@ -1,8 +1,8 @@
 //! What a row says of each operation, and how it is found again.
 
 use tidegate_model::{
-    Completion, ConnectorId, Prompt, PromptCall, PromptName, SystemClock, TaskCall, Timestamp,
-    ToolCall, ToolClass, ToolName,
+    Completion, ConnectorId, Prompt, PromptCall, PromptName, RefusalCode, SystemClock, TaskCall,
+    Timestamp, ToolCall, ToolClass, ToolName,
 };
 use tidegate_store::{
     EmbeddedStore, FixedKeys, Store,
@@ -165,4 +165,19 @@ async fn a_row_says_how_it_ended() {
     }
     let found: Vec<_> = rows(&log).iter().map(|row| row.status.unwrap()).collect();
     assert_eq!(found, cases.map(|(_, status)| status));
+}
+
+#[tokio::test]
+async fn a_cancelled_operation_is_closed_like_a_dropped_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path());
+    let audit = audit(&log);
+    open(&audit, 1, "tools/call").abandoned().await.unwrap();
+    drop(open(&audit, 2, "tools/call"));
+    let rows = rows(&log);
+    assert_eq!(rows.len(), 2, "each has one row");
+    for row in rows {
+        assert_eq!(row.status, Some(Status::Abandoned));
+        assert_eq!(row.code, Some(RefusalCode::Cancelled));
+    }
 }

@@ -14,7 +14,11 @@ use tidegate_wire::{
 };
 
 use crate::{
-    call::{Request, Target, tasks},
+    call::{
+        Request, Target,
+        hop::{self, Related},
+        tasks,
+    },
     gateway::Gateway,
     http::mcp::admit::Admitted,
     session::Session,
@@ -63,6 +67,7 @@ pub(super) fn status(
     let revision = gateway.revision(session.org().as_str())?;
     let vmcp = revision.snapshot.vmcp(session.vmcp().as_str())?;
     let params = vmcp.uris.rewrite(&place.0, Rewrite::Task, params);
+    let params = hop::past(params, Related::Is(&published));
     let published = Json::of(&published).ok()?;
     splice::object(Raw::from(&params), &[Edit::set("taskId", Raw::from(&published))]).ok()
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tidegate_model::{Answer, Json};
+use tidegate_model::{Answer, ConnectorId, Json};
 use tidegate_wire::{
     client::{Event, Notification, Question},
     json::{Raw, write_string},
@@ -22,7 +22,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::park::question,
+    call::{
+        hop::{self, Related},
+        park::question,
+    },
     gateway::Gateway,
     http::{
         mcp::admit::Admitted,
@@ -42,6 +45,23 @@ pub(super) struct Client {
     pub(super) session: Arc<Session>,
     /// Their progress token, as JSON text.
     pub(super) token: Option<Box<str>>,
+    /// Whom the call is to, where that is known.
+    pub(super) connector: Option<ConnectorId>,
+}
+
+impl Client {
+    /// The published id of the task that a message of the server is related to, where it is
+    /// one of the session's.
+    fn related(&self, params: &Json) -> Option<Box<str>> {
+        let raw = Raw::from(params);
+        // Nearly none is related to one: a search of the text says so.
+        if !raw.may_say(key::RELATED_TASK) {
+            return None;
+        }
+        let id = raw.get("_meta")?.get(key::RELATED_TASK)?.get("taskId")?.string()?;
+        let place = (self.connector.clone()?, Box::from(id.as_ref()));
+        self.session.tasks().get(&place).cloned()
+    }
 }
 
 /// One call on its way to its client.
@@ -99,9 +119,12 @@ impl Telling {
     async fn tell(&mut self, event: Event) {
         match event {
             Event::Notification(note) => {
-                if belongs(&note, self.client.session.revision)
-                    && let Some(message) = message(&note, self.client.token.as_deref())
-                {
+                if !belongs(&note, self.client.session.revision) {
+                    return;
+                }
+                let task = self.client.related(&note.params);
+                let related = task.as_deref().map_or(Related::Unknown, Related::Is);
+                if let Some(message) = message(&note, self.client.token.as_deref(), related) {
                     self.writer.put(&message);
                 }
             }
@@ -111,7 +134,7 @@ impl Telling {
 
     async fn ask(&mut self, question: Question) {
         let Question { method, params, reply } = question;
-        let Client { admitted, session, .. } = &self.client;
+        let Client { admitted, session, connector, .. } = &self.client;
         // Nobody may be left to read what is sent in place of the client's answer.
         let refuse = |reply: oneshot::Sender<Answer>, words| {
             let _ = reply.send(question::unasked(words));
@@ -122,8 +145,8 @@ impl Telling {
         let Some(waiting) = session.questions().ask() else {
             return refuse(reply, "too many questions wait for this client already");
         };
-        let recorded =
-            question::on_record(&self.gateway, &admitted.context, &admitted.vmcp, None, method);
+        let (context, vmcp, asker) = (&admitted.context, &admitted.vmcp, connector.as_ref());
+        let recorded = question::on_record(&self.gateway, context, vmcp, asker, method);
         if let Err(error) = recorded.await {
             tracing::warn!(%error, "a client cannot be asked");
             return refuse(reply, "the question could not be put on record");
@@ -132,7 +155,11 @@ impl Telling {
         if reply.is_closed() {
             return;
         }
-        let params = of_revision(session.revision, method, &params, waiting.id());
+        let task = self.client.related(&params);
+        let related = task.as_deref().map_or(Related::Unknown, Related::Is);
+        // Progress of a client's own, asked for there, is not passed on either.
+        let params = hop::past(params, related);
+        let params = of_revision(session.revision, method, params, waiting.id());
         let id = OwnedId::from(waiting.id());
         let mut text = Vec::with_capacity(params.len() + 96);
         let params = Raw::from_checked(params.as_str());
@@ -182,24 +209,24 @@ async fn answer(
 }
 
 /// The parameters of a question as a client of this revision knows them.
-fn of_revision(revision: Revision, method: Method, params: &Json, id: u64) -> Json {
+fn of_revision(revision: Revision, method: Method, params: Json, id: u64) -> Json {
     const ELICITATION_ID: &str = "elicitationId";
-    const NO_PROGRESS: &[Edit<'_>] = &[Edit::remove(key::PROGRESS_TOKEN)];
-    let raw = Raw::from(params);
-    // Progress of a client's own is not passed on.
-    let mut edits = vec![Edit::within("_meta", NO_PROGRESS)];
+    if method != Method::Elicit {
+        return params;
+    }
+    let raw = Raw::from(&params);
     let mut own = Vec::new();
     write_string(&mut own, &format!("tidegate-{id}"));
     let own = Json::from_checked(own.into());
-    if method == Method::Elicit {
-        let is_url = raw.get("mode").and_then(Raw::string).as_deref() == Some("url");
-        if revision < Revision::V2025_11_25 {
-            edits.push(Edit::remove("mode"));
-        } else if is_url && raw.get(ELICITATION_ID).is_none() {
-            edits.push(Edit::set(ELICITATION_ID, Raw::from(&own)));
-        }
-    }
-    splice::object(raw, &edits).unwrap_or_else(|_| params.clone())
+    let is_url = raw.get("mode").and_then(Raw::string).as_deref() == Some("url");
+    let edit = if revision < Revision::V2025_11_25 {
+        Edit::remove("mode")
+    } else if is_url && raw.get(ELICITATION_ID).is_none() {
+        Edit::set(ELICITATION_ID, Raw::from(&own))
+    } else {
+        return params;
+    };
+    splice::object(raw, &[edit]).unwrap_or(params)
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     call::{
         self, Done, Request, Target,
+        hop::Related,
         park::{
-            self,
             live::{Live, Step},
             table,
         },
@@ -94,7 +94,9 @@ impl Round {
         let (gateway, admitted) = (Arc::clone(&round.gateway), Arc::clone(&round.admitted));
         let running = async move {
             let vmcp = admitted.published().ok()?;
-            Some(call::run(&gateway, &admitted.context, vmcp, request, exchange).await)
+            // Whoever does not want it any more drops it.
+            let never = std::future::pending();
+            Some(call::run(&gateway, &admitted.context, vmcp, request, exchange, never).await)
         };
         round.live = Some(Live::new(Box::pin(running), inbox));
         round
@@ -163,18 +165,16 @@ impl Round {
                 }
                 Step::Ended(done) => {
                     self.live = None;
-                    return Next::Over(self.ended(done).await);
+                    return Next::Over(self.ended(done));
                 }
             }
         }
     }
 
-    async fn ended(&mut self, done: Option<Done>) -> Ended {
-        let Some(Done { id, connector, outcome }) = done else {
+    fn ended(&self, done: Option<Done>) -> Ended {
+        let Some(Done { id, outcome }) = done else {
             return rejected(&self.id, &nothing_here());
         };
-        let (gateway, round) = (&self.gateway, self.round());
-        let outcome = park::outward(gateway, round, connector.as_ref(), outcome).await;
         let in_tool = matches!(self.target, Target::Tool { .. });
         response(self.id.borrow(), id, outcome, Era::Modern, in_tool)
     }
@@ -205,7 +205,9 @@ impl Ear {
             }
             Some(_) => false,
         };
-        wanted.then(|| stream::message(note, self.token.as_deref())).flatten()
+        // Tasks of a legacy server are none of a modern client's.
+        let message = || stream::message(note, self.token.as_deref(), Related::Unknown);
+        wanted.then(message).flatten()
     }
 }
 
