@@ -181,10 +181,16 @@ impl Control {
             return Err(ApplyError::Problems(problems));
         }
         let kept = self.gateway.assembly.records.keep_applied(&self.org, &state.applied).await;
-        kept.map_err(|error| {
-            ApplyError::Problems(vec![Problem::of(Path::new("store"), error.to_string())])
-        })?;
-        Ok(changes)
+        let Err(error) = kept else { return Ok(changes) };
+        // What is answered with an error must not go on to serve.
+        state.applied = before;
+        let mut problems = vec![Problem::of(Path::new("store"), error.to_string())];
+        if let Err(more) = self.build(&mut state).await {
+            let words = "the resources that could not be kept serve until the next reload";
+            problems.push(Problem::of(Path::new("store"), words.to_owned()));
+            problems.extend(more);
+        }
+        Err(ApplyError::Problems(problems))
     }
 
     /// Asks for a new revision of the same resources, because what a connector offers has
