@@ -74,7 +74,7 @@ impl Connectors {
         if problems.is_empty() { Ok(all) } else { Err(problems) }
     }
 
-    /// Takes out the connectors that `keep` does not hold (or holds another of), for closing.
+    /// Takes out the connectors whose names `keep` does not hold, for closing.
     pub(crate) fn take_others(
         &self,
         keep: &HashMap<ConnectorId, Arc<dyn Connector>>,

@@ -129,7 +129,7 @@ pub struct ProcessConfig {
     pub allowed_hosts: Vec<String>,
     /// Web origins that may call from a browser.
     pub allowed_origins: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// TLS for the public listener.
     #[serde(skip_serializing_if = "Option::is_none")]
