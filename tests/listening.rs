@@ -218,7 +218,7 @@ async fn what_cannot_be_listened_to_is_refused() {
     assert_eq!((tasks.status.as_u16(), tasks.rpc().code()), (400, -32021));
 }
 
-/// A modern server with a tool whose calls become tasks of the id that they name.
+/// A modern server with tools whose calls become tasks of the id that they name.
 async fn with_tasks() -> Mock {
     let begun = |received: &Received| {
         Reply::Result(json!({
@@ -227,8 +227,10 @@ async fn with_tasks() -> Mock {
             "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z",
         }))
     };
-    let definition = json!({ "name": "long", "inputSchema": { "type": "object" } });
-    Mock::start(Era::Modern, vec![MockTool::new(definition, begun)]).await
+    let tool = |name: &str| {
+        MockTool::new(json!({ "name": name, "inputSchema": { "type": "object" } }), begun)
+    };
+    Mock::start(Era::Modern, vec![tool("long"), tool("longer")]).await
 }
 
 /// Parameters of a client that takes tasks.
@@ -240,7 +242,11 @@ fn able(mut params: Value) -> Value {
 
 /// Begins a task that has this id upstream; its id here.
 async fn begin(client: &Client, id: &str) -> String {
-    let params = able(json!({ "name": "long", "arguments": { "id": id } }));
+    begin_with(client, "long", id).await
+}
+
+async fn begin_with(client: &Client, tool: &str, id: &str) -> String {
+    let params = able(json!({ "name": tool, "arguments": { "id": id } }));
     let begun = client.request("tools/call", params).await;
     assert_eq!(begun.result()["resultType"], "task", "{begun:?}");
     begun.result()["taskId"].as_str().unwrap().to_owned()
@@ -290,6 +296,34 @@ async fn a_task_is_told_of_under_its_published_id_to_whom_it_belongs() {
     }
     drop(stream);
     upstream_is_asked_for(&mock, &json!(["t-2"])).await;
+}
+
+#[tokio::test]
+async fn a_task_is_told_of_while_its_tool_may_be_known() {
+    let mock = with_tasks().await;
+    mock.set_tasks();
+    let gateway = start(&mock).await;
+    let alice = gateway.client("alice", "main");
+    let long = begin_with(&alice, "long", "t-1").await;
+    let longer = begin_with(&alice, "longer", "t-2").await;
+    let filter = || json!({ "taskIds": [long, longer], "toolsListChanged": true });
+    let id = json!("both");
+    let mut stream = listen_able(&alice, &id, filter()).await;
+    assert_eq!(acknowledged(&mut stream, &id).await["taskIds"].as_array().map(Vec::len), Some(2));
+    upstream_is_asked_for(&mock, &json!(["t-1", "t-2"])).await;
+    gateway.write(
+        "policies/all.cedar",
+        "permit (principal, action, resource) unless { action == Action::\"up/long\" };",
+    );
+    told(&mut stream, &id, "notifications/tools/list_changed").await;
+    for task in ["t-1", "t-2"] {
+        say(&mock, "notifications/tasks", json!({ "taskId": task, "status": "completed" })).await;
+    }
+    let heard = told(&mut stream, &id, "notifications/tasks").await;
+    assert_eq!(heard["taskId"], json!(longer), "the tool of the other is forbidden");
+    let id = json!("again");
+    let mut again = listen_able(&alice, &id, filter()).await;
+    assert_eq!(acknowledged(&mut again, &id).await["taskIds"], json!([longer]));
 }
 
 #[tokio::test]

@@ -157,7 +157,12 @@ pub(super) fn place_of_task(vmcp: &PublishedVmcp, operation: &Operation) -> Opti
     place_of(vmcp, &task.tool.connector, &task.tool.name)
 }
 
-fn place_of(vmcp: &PublishedVmcp, connector: &ConnectorId, name: &ToolName) -> Option<usize> {
+/// The place of the tool that a connector calls so.
+pub(super) fn place_of(
+    vmcp: &PublishedVmcp,
+    connector: &ConnectorId,
+    name: &ToolName,
+) -> Option<usize> {
     vmcp.tools.iter().position(|one| one.tool.connector == *connector && one.tool.name == *name)
 }
 

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
-use tidegate_governance::catalog::Rewrite;
-use tidegate_model::{ConnectorId, Json, OrgId, VmcpId};
+use tidegate_governance::catalog::{PublishedVmcp, Rewrite};
+use tidegate_model::{ConnectorId, Json, OrgId, ToolName, VmcpId};
 use tidegate_wire::{
     json::{Kind, Raw},
     mcp::{
@@ -33,6 +33,7 @@ use tidegate_wire::{
 use super::{admit::Admitted, modern::event};
 use crate::{
     call::{
+        Context,
         methods::{self, Spoken},
         refusal, tasks,
     },
@@ -46,8 +47,8 @@ const QUIET: Duration = Duration::from_secs(15);
 /// Most resources, and most tasks, that one stream follows.
 const MOST: usize = 1_000;
 
-/// Tasks that a client follows: connector and its own id, to the published one.
-type Tasks = HashMap<(ConnectorId, Box<str>), String>;
+/// Tasks that a client follows: connector and its own id, to the published one and the tool.
+type Tasks = HashMap<(ConnectorId, Box<str>), (String, ToolName)>;
 
 /// What a client asks to be told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub(super) async fn respond(
     })?;
     let published = admitted.published()?;
     let follower = Follower::new(&gateway, context, published, wanted);
-    let mut tasks = own(&gateway, &admitted, tasks);
+    let mut tasks = own(&gateway, &admitted, published, tasks);
     let places = tasks.keys().cloned().collect();
     let followed = follower.follows().follow_tasks(&context.revision, published, places);
     tasks.retain(|place, _| followed.contains(place));
@@ -106,12 +107,19 @@ fn crowded() -> Rejection {
     Rejection::new(StatusCode::TOO_MANY_REQUESTS, code::SERVER_ERROR, words)
 }
 
-/// Those of the tasks that are this person's.
-fn own(gateway: &Gateway, admitted: &Admitted, published: BTreeSet<String>) -> Tasks {
-    let Admitted { context, vmcp } = admitted;
+/// Those of the tasks that are this person's, and whose tools they may know of.
+fn own(
+    gateway: &Gateway,
+    admitted: &Admitted,
+    vmcp: &PublishedVmcp,
+    published: BTreeSet<String>,
+) -> Tasks {
+    let Context { revision, caller, .. } = &admitted.context;
     let open = |id: String| {
-        let known = tasks::open(gateway, &context.caller, vmcp, &id)?;
-        Some(((known.connector, known.id), id))
+        let known = tasks::open(gateway, caller, &admitted.vmcp, &id)?;
+        let tool = (&known.connector, &known.tool);
+        let may_know = tasks::may_know(revision, caller, vmcp, tool);
+        may_know.then_some(((known.connector, known.id), (id, known.tool)))
     };
     published.into_iter().filter_map(open).collect()
 }
@@ -217,7 +225,7 @@ impl Listening {
             filter.insert("resourceSubscriptions".to_owned(), uris);
         }
         if !self.tasks.is_empty() {
-            let mut ids: Vec<&String> = self.tasks.values().collect();
+            let mut ids: Vec<&String> = self.tasks.values().map(|(id, _)| id).collect();
             ids.sort();
             filter.insert("taskIds".to_owned(), Value::Array(list(ids)));
         }
@@ -241,13 +249,18 @@ impl Listening {
         }
     }
 
-    /// A task's new state in published terms; `None` for a task of somebody else.
+    /// A task's new state in published terms; `None` for a task of somebody else, or of a tool
+    /// that the caller may not know of any more.
     fn task(&self, connector: ConnectorId, params: &Json) -> Option<Json> {
         let own = Raw::from(params).get("taskId")?.string()?;
         let place = (connector, Box::from(own.as_ref()));
-        let published = Json::of(self.tasks.get(&place)?).ok()?;
+        let (published, tool) = self.tasks.get(&place)?;
+        let published = Json::of(published).ok()?;
         let revision = self.gateway.revision(self.org.as_str())?;
         let vmcp = revision.snapshot.vmcp(self.vmcp.as_str())?;
+        if !tasks::may_know(&revision, self.follower.caller(), vmcp, (&place.0, tool)) {
+            return None;
+        }
         let params = vmcp.uris.rewrite(&place.0, Rewrite::Task, params);
         let edits = [Edit::set("taskId", Raw::from_checked(published.as_str()))];
         splice::object(Raw::from(&params), &edits).ok()
