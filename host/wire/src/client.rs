@@ -19,6 +19,7 @@ pub mod peer;
 pub mod sse;
 pub mod stdio;
 mod sweep;
+mod trial;
 mod wanted;
 
 pub use exchange::{Affinity, Asking, ClientCan, Event, Exchange, Profile, Question, within};

@@ -40,7 +40,7 @@ pub(super) struct Tells {
     resources: bool,
     /// Of single resources.
     pub(super) updates: bool,
-    tasks: bool,
+    pub(super) tasks: bool,
 }
 
 impl Tells {

@@ -18,6 +18,7 @@ use crate::{
     client::{
         Heard, Member, Notification, Outgoing, PeerError, Wanted,
         peer::Fault,
+        trial::Trial,
         wanted::{Tells, Wishes, refused},
     },
     mcp::{method::Method, revision::Era},
@@ -138,10 +139,11 @@ impl Channel {
         let (listener, mut notes) = mpsc::channel(NOTES);
         let mut current: Option<Open<'_>> = None;
         let mut next = None;
-        let mut asked = None;
+        let mut trial = Trial::begin(tells);
+        let (mut asked, mut held) = (None, None);
         let mut may_change = true;
         loop {
-            let wishes = tells.ask(&wanted.borrow_and_update());
+            let wishes = tells.ask(trial.next(&wanted.borrow_and_update()));
             if wishes != asked {
                 next = match &wishes {
                     Some(wishes) => Some(self.open(wishes, listener.clone()).await?),
@@ -149,6 +151,8 @@ impl Channel {
                 };
                 if next.is_none() {
                     current = None;
+                    held = None;
+                    trial.is_taken();
                 }
                 asked = wishes;
             }
@@ -159,6 +163,8 @@ impl Channel {
                     if acknowledges(&note, next.as_ref())? {
                         // The old one is cancelled by being dropped.
                         current = next.take().map(|open| Open { due: None, ..open });
+                        trial.is_taken();
+                        held.clone_from(&asked);
                     } else if sink.send(note).await.is_err() {
                         return Ok(Heard::Ended);
                     }
@@ -168,7 +174,15 @@ impl Channel {
                     (Ok(Heard::Ended), Some(_)) => current = None,
                     (ended, _) => return ended,
                 },
-                ended = ended(next.as_mut()) => return ended,
+                ended = ended(next.as_mut()) => match ended {
+                    // What was taken before is heard as before.
+                    Err(error) if trial.is_refused(&error) => {
+                        next = None;
+                        asked.clone_from(&held);
+                    }
+                    ended => return ended,
+                },
+                () = trial.again() => {}
             }
         }
     }

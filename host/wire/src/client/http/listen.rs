@@ -1,17 +1,20 @@
 //! What a legacy server tells of its own accord, over the stream of the gateway's own
 //! session; and the choice between the eras.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use http::StatusCode;
 use tidegate_model::Answer;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use super::{
     Headers, HttpPeer,
     answer::{Ending, Kind, is_withdrawal, kind},
     feed::Feed,
-    link::Link,
+    link::{ASIDE, Link},
     pool::OWN,
     questions::Questions,
     session::Session,
@@ -19,7 +22,9 @@ use super::{
 use crate::{
     client::{
         Heard, Member, Notification, Outgoing, PeerError, Wanted,
+        egress::Reply,
         inbound::{self, Inbound},
+        trial::Trial,
         wanted::Tells,
     },
     mcp::method::Method,
@@ -66,7 +71,30 @@ impl HttpPeer {
         if !tells.any() {
             return Ok(Heard::Nothing);
         }
-        let reply = self.link.get(session, None).await?;
+        let mut getting = pin!(self.link.get(session, None));
+        let early = timeout(self.link.settings.setup_timeout, &mut getting).await;
+        let hearing = async {
+            let reply = match early {
+                Ok(reply) => reply?,
+                // Some send the head of the stream with its first event.
+                Err(_) => getting.await?,
+            };
+            self.hear(session, reply, sink).await
+        };
+        tokio::select! {
+            biased;
+            heard = hearing => heard,
+            gone = self.keep_subscribed(session, wanted, headers), if tells.updates => gone,
+        }
+    }
+
+    /// Follows the stream of the session, if this is one.
+    async fn hear(
+        &self,
+        session: &Arc<Session>,
+        reply: Reply,
+        sink: &mpsc::Sender<Notification>,
+    ) -> Result<Heard, PeerError> {
         match reply.status {
             StatusCode::METHOD_NOT_ALLOWED => return Ok(Heard::Nothing),
             StatusCode::NOT_FOUND => {
@@ -84,11 +112,7 @@ impl HttpPeer {
         if !matches!(kind(&reply.headers)?, Kind::Stream) {
             return Ok(Heard::Nothing);
         }
-        let feed = Feed::new(&self.link, session, reply.body);
-        tokio::select! {
-            heard = self.follow(session, feed, sink) => heard,
-            gone = self.keep_subscribed(session, wanted, headers), if tells.updates => gone,
-        }
+        self.follow(session, Feed::new(&self.link, session, reply.body), sink).await
     }
 
     async fn follow(
@@ -117,15 +141,18 @@ impl HttpPeer {
         }
     }
 
-    /// Keeps just the wanted resources subscribed, for as long as the session lives.
+    /// Keeps just the wanted resources subscribed, for as long as the session lives. One
+    /// that the server does not take, or not in time, holds up no other for long.
     async fn keep_subscribed(
         &self,
         session: &Arc<Session>,
         mut wanted: watch::Receiver<Wanted>,
         headers: &Headers,
     ) -> Result<Heard, PeerError> {
+        let mut trial = Trial::begin(Tells::of(&session.info));
+        let mut is_wishing = true;
         loop {
-            let resources = wanted.borrow_and_update().resources.clone();
+            let resources = trial.next(&wanted.borrow_and_update()).resources.clone();
             for (yes, uri) in session.to_subscribe(&resources) {
                 let method =
                     if yes { Method::SubscribeResource } else { Method::UnsubscribeResource };
@@ -135,21 +162,26 @@ impl HttpPeer {
                     headers,
                     ..Outgoing::default()
                 };
-                match self.plain(session, &outgoing).await {
-                    Ok(Ending::Answer(Answer::Result(_))) => {}
-                    Ok(Ending::Answer(Answer::Error(_))) => {
-                        tracing::debug!(method = method.name(), %uri, "the server refused");
-                    }
-                    Ok(Ending::Again(_)) => {
+                match timeout(ASIDE, self.plain(session, &outgoing)).await {
+                    Ok(Ok(Ending::Answer(Answer::Result(_)))) => {}
+                    Ok(Ok(Ending::Again(_))) => {
                         self.forget(session, OWN);
                         return Ok(Heard::Ended);
                     }
-                    Err(error) => return Err(error),
+                    outcome => {
+                        let method = method.name();
+                        tracing::debug!(method, %uri, ?outcome, "refused or not answered");
+                        if yes {
+                            trial.leave_out(uri);
+                            continue;
+                        }
+                    }
                 }
                 session.subscribed(yes, uri);
             }
-            if wanted.changed().await.is_err() {
-                return std::future::pending().await;
+            tokio::select! {
+                changed = wanted.changed(), if is_wishing => is_wishing = changed.is_ok(),
+                () = trial.again() => {}
             }
         }
     }

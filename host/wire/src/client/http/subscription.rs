@@ -31,6 +31,7 @@ use crate::{
         Heard, Member, Notification, Outgoing, PeerError, Wanted,
         inbound::{self, Inbound},
         peer::Fault,
+        trial::Trial,
         wanted::{self, Tells, Wishes},
     },
     json::Raw,
@@ -66,19 +67,28 @@ impl HttpPeer {
         let mut opening: Option<BoxFuture<'_, _>> = None;
         let mut current: Option<Pin<Box<dyn Future<Output = _> + Send + '_>>> = None;
         let mut replaced = FuturesUnordered::new();
-        let mut asked_for = None;
+        let mut trial = Trial::begin(tells);
+        let (mut asked_for, mut held) = (None, None);
         let mut is_wishing = true;
         loop {
             if opening.is_none() {
-                let wishes = tells.ask(&wanted.borrow_and_update());
+                let wishes = tells.ask(trial.next(&wanted.borrow_and_update()));
                 if wishes != asked_for {
                     asked_for.clone_from(&wishes);
                     match wishes {
                         Some(wishes) => {
-                            opening = Some(self.open_stream(session, headers, wishes).boxed());
+                            let limit = self.link.settings.setup_timeout;
+                            let open = self.open_stream(session, headers, wishes);
+                            let silent = Err(PeerError::Silent(METHOD));
+                            let opened = timeout(limit, open).map(|got| got.unwrap_or(silent));
+                            opening = Some(opened.boxed());
                         }
                         // Nothing is wanted any more.
-                        None => current = None,
+                        None => {
+                            current = None;
+                            held = None;
+                            trial.is_taken();
+                        }
                     }
                 }
             }
@@ -87,13 +97,25 @@ impl HttpPeer {
                 Some(()) = replaced.next(), if !replaced.is_empty() => {}
                 Some(opened) = OptionFuture::from(opening.as_mut()) => {
                     opening = None;
-                    let Some(stream) = opened? else { return Ok(Heard::Nothing) };
+                    let stream = match opened {
+                        Ok(Some(stream)) => stream,
+                        Ok(None) => return Ok(Heard::Nothing),
+                        // What was taken before is heard as before.
+                        Err(error) if trial.is_refused(&error) => {
+                            asked_for.clone_from(&held);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    trial.is_taken();
+                    held.clone_from(&asked_for);
                     let follow = follow(&self.link, stream, sink);
                     if let Some(old) = current.replace(Box::pin(follow)) {
                         replaced.push(timeout(OVERLAP, old).map(drop));
                     }
                 }
                 changed = wanted.changed(), if is_wishing => is_wishing = changed.is_ok(),
+                () = trial.again() => {}
             }
         }
     }
@@ -117,12 +139,7 @@ impl HttpPeer {
         };
         let reply = self.post(session, id, &outgoing).await?;
         if reply.status.is_success() && matches!(kind(&reply.headers)?, Kind::Stream) {
-            let limit = self.link.settings.setup_timeout;
-            let feed = Feed::new(&self.link, session, reply.body);
-            return match timeout(limit, acknowledged(id, feed)).await {
-                Ok(stream) => stream,
-                Err(_) => Err(PeerError::Silent(METHOD)),
-            };
+            return acknowledged(id, Feed::new(&self.link, session, reply.body)).await;
         }
         let sent = Sent { session, id, exchange: None, call: None };
         match modern(self.read(sent, reply).await)? {

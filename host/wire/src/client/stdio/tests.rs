@@ -40,7 +40,11 @@ impl Server {
     }
 
     async fn refuse(&mut self, request: &Value) {
-        let error = json!({"code": -32601, "message": "no"});
+        self.refuse_with(request, -32_601).await;
+    }
+
+    async fn refuse_with(&mut self, request: &Value, code: i64) {
+        let error = json!({"code": code, "message": "no"});
         let answer = json!({"jsonrpc": "2.0", "id": request["id"], "error": error});
         self.say(&answer.to_string()).await;
     }

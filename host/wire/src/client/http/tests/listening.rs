@@ -221,6 +221,67 @@ async fn another_wish_opens_another_stream_before_the_old_one_is_left() {
     mock.until(|mock| mock.gone() == mock.connections()).await;
 }
 
+/// One client's resource is not all clients' silence.
+#[tokio::test]
+async fn what_a_modern_server_refuses_is_left_out_of_the_filter() {
+    let is_again: fn(&Seen) -> bool = |seen| seen.at("/method") == "tools/call";
+    let mock = telling(move |seen| {
+        let id = seen.at("/id");
+        let filter = seen.at("/params/notifications");
+        if !seen.at("/method").as_str().is_some_and(|method| method.contains("listen")) {
+            return vec![Act::json(200, &result(seen, "{}"))];
+        }
+        if filter["resourceSubscriptions"].to_string().contains("bad") {
+            return vec![Act::json(400, &error(seen, -32_602))];
+        }
+        vec![
+            Act::stream(),
+            acknowledged(&id),
+            Act::Met(is_again),
+            updated("x:good", &id),
+            Act::Hang,
+        ]
+    })
+    .await;
+    let peer = Arc::new(peer(&mock));
+    // From the beginning, and later.
+    let mut first = listener(&peer, &["x:bad", "x:good"]);
+    let asked = |filter: &str| {
+        let filters = mock.seen();
+        let filters = filters.iter().map(|seen| seen.at("/params/notifications"));
+        filters.filter(|found| found["resourceSubscriptions"].to_string() == filter).count()
+    };
+    mock.until(|_| asked(r#"["x:good"]"#) == 1).await;
+    first.wanted.send(resources(&["x:bad", "x:bad2", "x:good"])).unwrap();
+    mock.until(|_| asked(r#"["x:bad2","x:good"]"#) == 1).await;
+    call(&peer).await.unwrap();
+    assert_eq!(first.heard.recv().await.unwrap().method, "notifications/resources/updated");
+    assert!(!first.task.is_finished());
+    assert_eq!(asked(r#"["x:good"]"#), 1, "the stream that was open stays");
+}
+
+/// A server that fails over one resource, or never answers, is asked for the others.
+#[tokio::test]
+async fn a_legacy_resource_that_fails_is_the_only_one_that_is_not_followed() {
+    let mock = numbered(r#"{"resources":{"subscribe":true}}"#, |seen| match &*seen.method {
+        "GET" => vec![Act::stream(), Act::Hang],
+        _ => match seen.at("/params/uri").as_str() {
+            Some("a") => vec![Act::reply(500, &[], "")],
+            Some("b") => vec![Act::reply(403, &[], "")],
+            Some("c") => vec![Act::Close],
+            _ => vec![Act::json(200, &result(seen, "{}"))],
+        },
+    })
+    .await;
+    let peer = Arc::new(peer(&mock));
+    let listener = listener(&peer, &["a", "b", "c", "d"]);
+    mock.until(|mock| mock.seen().iter().any(|seen| seen.at("/params/uri") == "d")).await;
+    listener.wanted.send(resources(&["a", "b", "c", "d", "e"])).unwrap();
+    mock.until(|mock| mock.seen().iter().any(|seen| seen.at("/params/uri") == "e")).await;
+    assert!(!listener.task.is_finished());
+    assert_eq!(mock.seen().iter().filter(|seen| seen.at("/params/uri") == "a").count(), 1);
+}
+
 #[tokio::test]
 async fn a_modern_stream_that_is_none_is_told_apart() {
     type Row = (&'static str, fn(&Seen) -> Vec<Act>, fn(&Result<Heard, PeerError>) -> bool);

@@ -178,6 +178,29 @@ async fn a_modern_server_is_listened_to_without_a_gap() {
     assert_eq!(listener.listening.await.unwrap().unwrap(), Heard::Ended);
 }
 
+/// One client's resource is not all clients' silence.
+#[tokio::test(start_paused = true)]
+async fn what_a_modern_server_refuses_is_left_out_of_the_filter() {
+    let (peer, mut server) = telling().await;
+    let mut listener = listen(&peer, &["a:1"]);
+    let filter = |uris: &[&str]| json!({"toolsListChanged": true, "resourceSubscriptions": uris});
+    let id = opened(&mut server, filter(&["a:1"])).await;
+    for (uris, is_silent) in [(&["a:1", "a:2"], false), (&["a:1", "a:3"], true)] {
+        listener.wanted.send_replace(resources(uris));
+        let request = server.next().await.unwrap();
+        assert_eq!(request["params"]["notifications"], filter(uris));
+        if is_silent {
+            assert_eq!(server.next().await.unwrap()["params"]["requestId"], request["id"]);
+        } else {
+            server.refuse_with(&request, -32_602).await;
+        }
+        // The old one holds.
+        server.say(&note(TOOLS, tagged(&id, json!({})))).await;
+        assert_eq!(listener.heard.recv().await.unwrap().method, TOOLS);
+    }
+    assert!(!listener.listening.is_finished());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_modern_server_is_asked_for_tasks_as_a_client_that_takes_them() {
     const CAN: &str = "io.modelcontextprotocol/clientCapabilities";
