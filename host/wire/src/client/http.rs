@@ -129,8 +129,11 @@ impl HttpPeer {
         match self.ask(&session, outgoing).await? {
             Ending::Answer(answer) => Ok(answer),
             // The server never looked at the request, so it may be sent again.
-            Ending::Again(_) => {
+            Ending::Again(error) => {
                 self.forget(&session, key);
+                if matches!(error, PeerError::Revision(_)) {
+                    self.unlearn(|known| matches!(known, Known::Legacy));
+                }
                 let session = self.session(key, outgoing.headers).await?;
                 match self.ask(&session, outgoing).await? {
                     Ending::Answer(answer) => Ok(answer),

@@ -70,6 +70,44 @@ async fn a_modern_server_that_became_legacy_is_probed_again() {
 }
 
 #[tokio::test]
+async fn a_legacy_server_that_became_modern_is_set_up_again() {
+    let is_modern = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&is_modern);
+    let mock = Mock::start(move |seen, _| {
+        let legacy = seen.header("mcp-method").is_none();
+        match (seen.at("/method").as_str(), now.load(Ordering::SeqCst)) {
+            (_, true) if legacy => {
+                let data = r#"{"supported":["2026-07-28"],"requested":"2025-06-18"}"#;
+                let no = refusal(seen, code::UNSUPPORTED_PROTOCOL_VERSION, data, true);
+                vec![Act::json(400, &no)]
+            }
+            (Some("server/discover"), true) => vec![Act::json(200, &result(seen, DISCOVERED))],
+            (Some("server/discover"), false) => vec![Act::reply(400, &[], "what is this")],
+            (Some("initialize"), _) => vec![Act::json(200, &result(seen, INITIALIZED))],
+            (Some("notifications/initialized"), _) => vec![Act::accepted()],
+            _ => vec![Act::json(200, &result(seen, "{}"))],
+        }
+    })
+    .await;
+    let peer = peer(&mock);
+    call(&peer).await.unwrap();
+    is_modern.store(true, Ordering::SeqCst);
+    call(&peer).await.unwrap();
+    assert_eq!(peer.info().unwrap().revision, Revision::V2026_07_28);
+    // The same code with another status is a server's own, and an answer like any other.
+    let own = Mock::start(|seen, _| match seen.at("/method").as_str() {
+        Some("server/discover") => vec![Act::reply(400, &[], "what is this")],
+        Some("initialize") => vec![Act::json(200, &result(seen, INITIALIZED))],
+        Some("notifications/initialized") => vec![Act::accepted()],
+        _ => vec![Act::json(200, &refusal(seen, code::UNSUPPORTED_PROTOCOL_VERSION, "7", true))],
+    })
+    .await;
+    let peer = self::peer(&own);
+    assert!(matches!(call(&peer).await, Ok(Answer::Error(_))));
+    assert_eq!(own.methods().iter().filter(|method| *method == "tools/call").count(), 1);
+}
+
+#[tokio::test]
 async fn a_modern_server_that_fails_is_no_reason_to_list_anew() {
     let mock = modern(|_| vec![Act::reply(500, &[], "")]).await;
     let peer = peer(&mock);
