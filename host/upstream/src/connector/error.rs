@@ -130,7 +130,12 @@ impl ConnectorError {
                 | Self::Open { .. }
                 | Self::Closed
                 | Self::WrongOrigin
-                | Self::Peer(PeerError::Unsendable(_) | PeerError::HeaderMismatch(_))
+                | Self::Peer(
+                    PeerError::Unsendable(_)
+                        | PeerError::HeaderMismatch(_)
+                        // In words of the protocol, about the request.
+                        | PeerError::Status { status: 400..=499, error: Some(_) }
+                )
         )
     }
 
@@ -186,5 +191,27 @@ fn peer_message(connector: &str, error: &PeerError) -> String {
             format!("no session with `{connector}` can be set up")
         }
         PeerError::Unsendable(why) => format!("the call cannot be sent to `{connector}`: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::Json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_of_one_request_is_no_failure_of_its_own() {
+        let said = Some(Json::empty_object());
+        for (status, error, expected) in [
+            (400, said.clone(), false),
+            (422, said.clone(), false),
+            (400, None, true),
+            (503, said, true),
+            (503, None, true),
+        ] {
+            let error = ConnectorError::from(PeerError::Status { status, error });
+            assert_eq!(error.is_failure(), expected, "{error:?}");
+        }
     }
 }

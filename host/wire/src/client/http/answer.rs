@@ -21,7 +21,7 @@ use crate::{
         peer::Fault,
     },
     json,
-    mcp::{code, method::Method, peek::ErrorObject},
+    mcp::{code, method::Method, peek::ErrorObject, revision::Revision},
 };
 
 /// How a request ended, short of an error.
@@ -143,8 +143,9 @@ async fn read_refusal(sent: Sent<'_>, reply: Reply) -> Result<Ending, PeerError>
     let has_session = sent.session.id.is_some();
     let is_json = matches!(kind(&reply.headers), Ok(Kind::Json));
     let again = |error| Ending::Again(PeerError::Status { status: status.as_u16(), error });
-    let error = match reply.body.collect(ERROR_BODY).await {
-        Ok(body) if is_json => match inbound::read(body, ERROR_BODY) {
+    let body = reply.body.collect(ERROR_BODY).await.unwrap_or_default();
+    let error = match is_json {
+        true => match inbound::read(body.clone(), ERROR_BODY) {
             Ok(Inbound::Answer(Some(found), answer)) if found == sent.id => {
                 let is_gone = status == StatusCode::NOT_FOUND && has_session;
                 let Answer::Error(error) = answer else { return Err(Fault::WrongId.into()) };
@@ -161,14 +162,27 @@ async fn read_refusal(sent: Sent<'_>, reply: Reply) -> Result<Ending, PeerError>
             Ok(Inbound::Answer(None, Answer::Error(error))) => Some(error),
             _ => None,
         },
-        _ => None,
+        false => None,
     };
-    // The specification says 404; servers built on older SDK examples say 400.
-    let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST);
-    if has_session && gone {
-        return Ok(again(error));
+    let is_bad = has_session && status == StatusCode::BAD_REQUEST;
+    let is_old = sent.session.info.revision < Revision::V2025_06_18;
+    match error {
+        error if has_session && status == StatusCode::NOT_FOUND => Ok(again(error)),
+        error if is_bad && (is_old || is_about_session(&body, error.as_ref())) => Ok(again(error)),
+        // In reply to this request alone, so it is about it, whatever its id.
+        Some(error) if is_bad => Ok(Ending::Answer(Answer::Error(error))),
+        error => Err(PeerError::Status { status: status.as_u16(), error }),
     }
-    Err(PeerError::Status { status: status.as_u16(), error })
+}
+
+/// Whether a 400 says that the session is unknown. The specification says 404 for that;
+/// servers built on older SDK examples say 400, with one of two codes or in words. Any other
+/// 400 is about the request, and its session goes on.
+fn is_about_session(body: &[u8], error: Option<&Json>) -> bool {
+    let code = error.and_then(|error| ErrorObject::read(error.into())).map(|error| error.code);
+    let word = b"session";
+    matches!(code, Some(-32_000 | -32_001))
+        || body.windows(word.len()).any(|at| at.eq_ignore_ascii_case(word))
 }
 
 /// Whether the server withdraws a question. (Its ids are of this hop: nobody else is told.)

@@ -204,7 +204,8 @@ async fn sessions_that_expired_are_set_up_anew_once() {
             if expired.swap(true, Ordering::SeqCst) {
                 return vec![Act::json(200, &result(seen, "{}"))];
             }
-            vec![Act::reply(status, &[("content-type", "text/plain")], "gone")]
+            let text = [("content-type", "text/plain")];
+            vec![Act::reply(status, &text, "No valid Session-Id provided")]
         })
         .await;
         let peer = peer(&mock);
@@ -218,6 +219,27 @@ async fn sessions_that_expired_are_set_up_anew_once() {
     let mock = legacy(|_| vec![Act::reply(404, &[], "")]).await;
     assert!(matches!(call(&peer(&mock)).await, Err(PeerError::Status { status: 404, .. })));
     assert_eq!(mock.methods().iter().filter(|method| *method == "tools/call").count(), 2);
+}
+
+/// A session is not given up over a request that the server does not like.
+#[tokio::test]
+async fn a_bad_request_costs_no_session() {
+    let refused = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32602,"message":"no"}}"#;
+    for (act, is_answer) in
+        [(Act::json(400, refused), true), (Act::reply(400, &[], "bad arguments"), false)]
+    {
+        let mock = legacy(move |_| vec![act.clone()]).await;
+        let peer = peer(&mock);
+        for _ in 0..2 {
+            match call(&peer).await {
+                Ok(Answer::Error(error)) => assert!(is_answer, "{}", error.as_str()),
+                Err(PeerError::Status { status: 400, error: None }) => assert!(!is_answer),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(count(&mock, "tools/call"), 2, "each was sent once");
+        assert_eq!(count(&mock, "initialize"), 1);
+    }
 }
 
 #[tokio::test]
