@@ -15,7 +15,7 @@ use std::{
 
 use tidegate_model::{ConnectorId, Json};
 use tidegate_upstream::connector::{Connector, List};
-use tidegate_wire::client::Wanted;
+use tidegate_wire::client::{Round, Wanted};
 use tokio::sync::broadcast;
 
 /// Notices that a slow listener may be behind before it is told that it missed some.
@@ -137,7 +137,8 @@ impl Notices {
             if !subject.connector.as_ref().is_some_and(|known| known.ptr_eq(&weak)) {
                 subject.connector = Some(weak);
                 if subject.is_followed() {
-                    subject.hand_over();
+                    // Whoever followed before does not wait again.
+                    let _ = subject.hand_over();
                 }
             }
         }
@@ -157,11 +158,11 @@ impl Subject {
     }
 
     /// Gives the connector both sets whole.
-    fn hand_over(&self) {
-        if let Some(connector) = self.connector.as_ref().and_then(Weak::upgrade) {
-            let all = |holders: &Holders| holders.keys().cloned().collect();
-            connector.follow(Wanted { resources: all(&self.resources), tasks: all(&self.tasks) });
-        }
+    fn hand_over(&self) -> Option<Round> {
+        let connector = self.connector.as_ref().and_then(Weak::upgrade)?;
+        let all = |holders: &Holders| holders.keys().cloned().collect();
+        let (resources, tasks) = (all(&self.resources), all(&self.tasks));
+        Some(connector.follow(Wanted { resources, tasks, ..Wanted::default() }))
     }
 }
 
@@ -172,8 +173,9 @@ impl Following {
     }
 
     /// Holds exactly these from now on, or what it held where one connector has no room.
-    /// Connectors whose sets have changed by it are given the new ones.
-    pub(crate) fn hold(&mut self, wanted: Held) -> Result<(), Crowded> {
+    /// Connectors whose sets have changed by it are given the new ones; what is returned says
+    /// when those are in force.
+    pub(crate) fn hold(&mut self, wanted: Held) -> Result<Vec<Round>, Crowded> {
         let mut followed = lock(&self.followed);
         let changed = exchange(&mut followed, &self.held, &wanted);
         let full = |id: &&ConnectorId| {
@@ -190,10 +192,11 @@ impl Following {
             return Err(Crowded(full));
         }
         // Under the lock, so that the last sets handed over are the last ones made.
-        changed.iter().filter_map(|id| followed.get(id)).for_each(Subject::hand_over);
+        let subjects = changed.iter().filter_map(|id| followed.get(id));
+        let rounds = subjects.filter_map(Subject::hand_over).collect();
         drop(followed);
         self.held = wanted;
-        Ok(())
+        Ok(rounds)
     }
 }
 

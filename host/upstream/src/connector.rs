@@ -23,7 +23,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tidegate_model::{Answer, ConnectorId, Json, Secret};
-use tidegate_wire::client::{Affinity, Exchange, PeerInfo, Wanted, egress::Egress};
+use tidegate_wire::client::{Affinity, Exchange, PeerInfo, Round, Wanted, egress::Egress};
 use tokio::sync::{broadcast, watch};
 
 pub use error::{ConnectorError, OpenError};
@@ -98,8 +98,9 @@ pub trait Connector: Send + Sync + fmt::Debug {
 
     /// The resources and tasks to be told of from now on, all of them, in the server's own
     /// terms. Returns at once; the server is asked in the background, and again after each
-    /// new session. Tasks are asked for where the extension is carried.
-    fn follow(&self, wanted: Wanted);
+    /// new session. Whoever must not miss anything waits for the [`Round`] to be in force.
+    /// Tasks are asked for where the extension is carried.
+    fn follow(&self, wanted: Wanted) -> Round;
 
     /// The client behind `affinity` is gone: its session at the server ends.
     fn release(&self, affinity: Affinity);

@@ -16,7 +16,7 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tidegate_model::{Answer, ConnectorId, Pause};
-use tidegate_wire::client::{Affinity, Asking, Exchange, Wanted, within};
+use tidegate_wire::client::{Affinity, Asking, Exchange, Round, Wanted, within};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, broadcast, watch},
     time::{Instant, timeout_at},
@@ -187,8 +187,8 @@ impl Connector for Guarded {
         self.inner.updates()
     }
 
-    fn follow(&self, wanted: Wanted) {
-        self.inner.follow(wanted);
+    fn follow(&self, wanted: Wanted) -> Round {
+        self.inner.follow(wanted)
     }
 
     fn release(&self, affinity: Affinity) {

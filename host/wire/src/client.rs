@@ -25,4 +25,4 @@ mod wanted;
 pub use exchange::{Affinity, Asking, ClientCan, Event, Exchange, Profile, Question, within};
 pub use outgoing::{Member, Outgoing};
 pub use peer::{Heard, Notification, Peer, PeerError, PeerInfo};
-pub use wanted::Wanted;
+pub use wanted::{Round, Wanted};

@@ -158,6 +158,7 @@ async fn request_of(asked: Asked<'_>, name: &str) -> Result<Reply, Rejection> {
                 match method {
                     Method::SubscribeResource => {
                         session.subscribe(asked.gateway, asked.context, &resource.uri)?;
+                        session.follows(asked.gateway).in_force().await;
                     }
                     _ => session.unsubscribe(&resource.uri),
                 }

@@ -7,18 +7,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tidegate_governance::catalog::PublishedVmcp;
 use tidegate_identity::Caller;
 use tidegate_model::{ConnectorId, ResourceRef};
-use tidegate_wire::mcp::method::TASKS_EXTENSION;
+use tidegate_wire::{client::Round, mcp::method::TASKS_EXTENSION};
 
 use super::{Crowded, Following, Held, Notices, Place};
 use crate::revision::Revision;
 
 /// Most resources, and most tasks, that one client follows.
 pub(crate) const MOST: usize = 1_000;
+
+/// How long a client waits for its wish to be in force.
+const IN_FORCE: Duration = Duration::from_secs(2);
 
 /// Why a resource is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +54,17 @@ struct Inner {
     asked: BTreeSet<Place>,
     /// Those that their connectors tell of unasked.
     unasked: BTreeSet<Place>,
+    /// What was asked last, as long as nobody has waited for it.
+    rounds: Vec<Round>,
 }
 
 impl Inner {
     /// Asks the connectors for what is followed now.
     fn hold(&mut self) -> Result<(), Crowded> {
         let resources = self.uris.values().flatten().cloned().collect();
-        self.following.hold(Held { resources, tasks: self.asked.clone() })
+        let rounds = self.following.hold(Held { resources, tasks: self.asked.clone() })?;
+        self.rounds = rounds;
+        Ok(())
     }
 
     fn tasks(&self) -> usize {
@@ -72,7 +80,18 @@ impl Follows {
             following: notices.following(),
             asked: BTreeSet::new(),
             unasked: BTreeSet::new(),
+            rounds: Vec::new(),
         })))
+    }
+
+    /// Waits until servers go by what was followed last, so that nothing that happens after an
+    /// acknowledgement is missed; not for long, since a server may be away.
+    pub(crate) async fn in_force(&self) {
+        let rounds = std::mem::take(&mut self.lock().rounds);
+        let all = futures_util::future::join_all(rounds.iter().map(Round::in_force));
+        if tokio::time::timeout(IN_FORCE, all).await.is_err() {
+            tracing::debug!("a server has not taken yet what is to be told");
+        }
     }
 
     /// Follows one more resource; following one twice is following it once.

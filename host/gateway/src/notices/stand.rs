@@ -39,7 +39,7 @@ use tidegate_upstream::{
 use tidegate_wasm::{Sandbox, Settings};
 use tidegate_wire::{
     client::{
-        Affinity, Wanted,
+        Affinity, Round, Wanted,
         egress::{Egress, Resolver},
     },
     server::{HostPolicy, Listener},
@@ -136,10 +136,11 @@ impl Connector for Scripted {
         self.updates.subscribe()
     }
 
-    fn follow(&self, wanted: Wanted) {
+    fn follow(&self, wanted: Wanted) -> Round {
         let tasks = wanted.tasks.iter().map(|id| format!("#{id}"));
         let all = wanted.resources.iter().map(ToString::to_string).chain(tasks).collect();
         self.asked.lock().unwrap().push(all);
+        Round::default()
     }
 
     fn release(&self, _: Affinity) {}

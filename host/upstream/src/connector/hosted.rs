@@ -23,7 +23,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Affinity, Connector, ConnectorError, EnvValue, Exchange, Health, HostedSpec, Listed, OpenError,
-    Parts, Update, Wanted, conversation, features, list::Source, listener::Listener,
+    Parts, Round, Update, Wanted, conversation, features, list::Source, listener::Listener,
     operation::Request,
 };
 use crate::{
@@ -145,8 +145,8 @@ impl Connector for Hosted {
         self.listener.updates()
     }
 
-    fn follow(&self, wanted: Wanted) {
-        self.listener.follow(features::followed(wanted, &self.extensions));
+    fn follow(&self, wanted: Wanted) -> Round {
+        self.listener.follow(features::followed(wanted, &self.extensions))
     }
 
     fn release(&self, affinity: Affinity) {

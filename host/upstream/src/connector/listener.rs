@@ -11,7 +11,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 use tidegate_wire::{
-    client::{Heard, Notification, Peer, Wanted},
+    client::{Heard, Notification, Peer, Round, Wanted},
     mcp::method::{Method, TASK_CHANGED},
 };
 use tokio::{
@@ -67,12 +67,15 @@ impl Listener {
     }
 
     /// The resources and tasks to be told of, all of them.
-    pub(super) fn follow(&self, wanted: Wanted) {
+    pub(super) fn follow(&self, wanted: Wanted) -> Round {
         self.wanted.send_if_modified(|before| {
             let differs = *before != wanted;
-            *before = wanted;
+            if differs {
+                *before = Wanted { round: before.round.next(), ..wanted };
+            }
             differs
         });
+        self.wanted.borrow().round.clone()
     }
 
     /// What is heard from now on.

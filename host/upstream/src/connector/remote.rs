@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     Affinity, Connector, ConnectorError, Era, Exchange, Health, Listed, OpenError, Parts,
-    RemoteSpec, Transport, Update, Wanted, conversation, features, list::Source,
+    RemoteSpec, Round, Transport, Update, Wanted, conversation, features, list::Source,
     listener::Listener, operation::Request,
 };
 use crate::{
@@ -164,8 +164,8 @@ impl Connector for Remote {
         self.listener.updates()
     }
 
-    fn follow(&self, wanted: Wanted) {
-        self.listener.follow(features::followed(wanted, &self.extensions));
+    fn follow(&self, wanted: Wanted) -> Round {
+        self.listener.follow(features::followed(wanted, &self.extensions))
     }
 
     fn release(&self, affinity: Affinity) {

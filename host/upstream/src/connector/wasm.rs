@@ -17,7 +17,7 @@ use tidegate_wire::{
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    Affinity, Connector, ConnectorError, Exchange, Health, Listed, Update, Wanted, WasmSpec,
+    Affinity, Connector, ConnectorError, Exchange, Health, Listed, Round, Update, Wanted, WasmSpec,
 };
 use crate::{
     armed::{Armed, Maintenance},
@@ -126,7 +126,10 @@ impl Connector for Wasm {
         self.updates.subscribe()
     }
 
-    fn follow(&self, _wanted: Wanted) {}
+    fn follow(&self, _wanted: Wanted) -> Round {
+        // It tells of nothing, and nobody waits for that.
+        Round::default()
+    }
 
     fn release(&self, _affinity: Affinity) {}
 

@@ -93,7 +93,9 @@ impl Connector for Scripted {
         broadcast::Sender::new(1).subscribe()
     }
 
-    fn follow(&self, _wanted: Wanted) {}
+    fn follow(&self, _wanted: Wanted) -> Round {
+        Round::default()
+    }
 
     fn release(&self, _affinity: Affinity) {}
 

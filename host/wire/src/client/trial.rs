@@ -149,7 +149,7 @@ impl FromIterator<Wish> for Wanted {
                 Wish::Task(id) => tasks.insert(id),
             };
         }
-        Self { resources, tasks }
+        Self { resources, tasks, ..Self::default() }
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
         let all: Vec<String> = (0..1_000).map(|number| format!("x:{number}")).collect();
         let tasks = BTreeSet::from(["t".into()]);
         let resources = all.iter().map(|uri| uri.as_str().into()).collect();
-        let wanted = Wanted { resources, tasks };
+        let wanted = Wanted { resources, tasks, ..Wanted::default() };
         let mut trial = begin(true);
         assert_eq!(settle(&mut trial, &wanted, &[]), 1);
         assert_eq!(trial.taken, wanted);

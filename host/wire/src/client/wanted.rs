@@ -1,9 +1,10 @@
 //! What a server shall tell of its own accord: what is wanted of it, what it has said that
 //! it tells, and the filter in which a modern server is asked for both.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tidegate_model::Json;
+use tokio::sync::watch;
 
 use super::{ClientCan, Exchange, Heard, PeerError, PeerInfo, Profile, handshake};
 use crate::{
@@ -23,6 +24,59 @@ pub struct Wanted {
     /// The tasks to be told of, all of them, by the server's own id. Only modern servers
     /// with the tasks extension are asked; a legacy one tells of tasks unasked.
     pub tasks: BTreeSet<Box<str>>,
+    /// Which wish it is, and where it is said that it is in force.
+    pub round: Round,
+}
+
+/// One of a row of wishes: whoever makes one can wait until the server goes by it, or by a
+/// later one. Two are equal: they say nothing of what is wanted.
+#[derive(Debug, Clone)]
+pub struct Round {
+    number: u64,
+    settled: Arc<watch::Sender<u64>>,
+}
+
+impl Default for Round {
+    /// The first of a row, which is in force.
+    fn default() -> Self {
+        Self { number: 0, settled: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+impl PartialEq for Round {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Round {}
+
+impl Round {
+    /// The wish after this one.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self { number: self.number + 1, settled: Arc::clone(&self.settled) }
+    }
+
+    /// Says that the server goes by this wish, as far as it does at all.
+    pub(super) fn settle(&self) {
+        self.settled.send_if_modified(|settled| {
+            let is_news = *settled < self.number;
+            *settled = self.number.max(*settled);
+            is_news
+        });
+    }
+
+    /// Waits until that has been said; as long as nobody listens to the server, for ever.
+    pub fn in_force(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (mut settled, number) = (self.settled.subscribe(), self.number);
+        // The sender is kept: it cannot close.
+        let kept = Arc::clone(&self.settled);
+        async move {
+            drop(settled.wait_for(|settled| *settled >= number).await);
+            drop(kept);
+        }
+    }
 }
 
 impl Wanted {
@@ -155,6 +209,21 @@ mod tests {
         all.iter().map(|one| Box::from(*one)).collect()
     }
 
+    #[tokio::test]
+    async fn a_wish_is_in_force_when_it_or_a_later_one_is() {
+        let first = Round::default();
+        first.in_force().await;
+        let (second, third) = (first.next(), first.next().next());
+        let waiting = second.in_force();
+        let soon = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, second.in_force()).await.is_err());
+        third.settle();
+        second.settle();
+        waiting.await;
+        third.in_force().await;
+        assert!(tokio::time::timeout(soon, third.next().in_force()).await.is_err());
+    }
+
     #[test]
     fn a_server_is_asked_for_what_it_tells_and_nothing_else() {
         let everything = r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},
@@ -162,7 +231,11 @@ mod tests {
             "extensions":{"io.modelcontextprotocol/tasks":{"x":1}}}"#;
         let lists =
             r#""toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true"#;
-        let some = Wanted { resources: set(&["b", "a\"b"]), tasks: set(&["t-2", "t\n1"]) };
+        let some = Wanted {
+            resources: set(&["b", "a\"b"]),
+            tasks: set(&["t-2", "t\n1"]),
+            ..Wanted::default()
+        };
         for (capabilities, wanted, expected) in [
             ("{}", &some, None),
             (r#"{"tasks":{},"tools":{},"extensions":{"x/y":{}}}"#, &some, None),

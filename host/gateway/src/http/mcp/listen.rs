@@ -89,6 +89,7 @@ pub(super) async fn respond(
     let places = tasks.keys().cloned().collect();
     let followed = follower.follows().follow_tasks(&context.revision, published, places);
     tasks.retain(|place, _| followed.contains(place));
+    follower.follows().in_force().await;
     let listening = Listening {
         // Not the context: a stream that stays would keep its revision alive.
         org: context.caller.org().clone(),

@@ -98,7 +98,7 @@ impl Channel {
     async fn follow(&self, mut wanted: watch::Receiver<Wanted>, follows: bool) {
         let mut held: BTreeSet<Box<str>> = BTreeSet::new();
         loop {
-            let now = wanted.borrow_and_update().resources.clone();
+            let Wanted { resources: now, round, .. } = wanted.borrow_and_update().clone();
             if follows {
                 for uri in held.difference(&now).cloned().collect::<Vec<_>>() {
                     self.ask_about(Method::UnsubscribeResource, &uri).await;
@@ -111,6 +111,7 @@ impl Channel {
                     }
                 }
             }
+            round.settle();
             if wanted.changed().await.is_err() {
                 return std::future::pending().await;
             }
@@ -143,7 +144,8 @@ impl Channel {
         let (mut asked, mut held) = (None, None);
         let mut may_change = true;
         loop {
-            let wishes = tells.ask(trial.next(&wanted.borrow_and_update()));
+            let round = wanted.borrow_and_update().round.clone();
+            let wishes = tells.ask(trial.next(&wanted.borrow()));
             if wishes != asked {
                 next = match &wishes {
                     Some(wishes) => Some(self.open(wishes, listener.clone()).await?),
@@ -155,6 +157,9 @@ impl Channel {
                     trial.is_taken();
                 }
                 asked = wishes;
+            }
+            if next.is_none() {
+                round.settle();
             }
             tokio::select! {
                 biased;

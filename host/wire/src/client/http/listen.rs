@@ -152,7 +152,8 @@ impl HttpPeer {
         let mut trial = Trial::begin(Tells::of(&session.info));
         let mut is_wishing = true;
         loop {
-            let resources = trial.next(&wanted.borrow_and_update()).resources.clone();
+            let round = wanted.borrow_and_update().round.clone();
+            let resources = trial.next(&wanted.borrow()).resources.clone();
             for (yes, uri) in session.to_subscribe(&resources) {
                 let method =
                     if yes { Method::SubscribeResource } else { Method::UnsubscribeResource };
@@ -179,6 +180,7 @@ impl HttpPeer {
                 }
                 session.subscribed(yes, uri);
             }
+            round.settle();
             tokio::select! {
                 changed = wanted.changed(), if is_wishing => is_wishing = changed.is_ok(),
                 () = trial.again() => {}

@@ -72,7 +72,8 @@ impl HttpPeer {
         let mut is_wishing = true;
         loop {
             if opening.is_none() {
-                let wishes = tells.ask(trial.next(&wanted.borrow_and_update()));
+                let round = wanted.borrow_and_update().round.clone();
+                let wishes = tells.ask(trial.next(&wanted.borrow()));
                 if wishes != asked_for {
                     asked_for.clone_from(&wishes);
                     match wishes {
@@ -90,6 +91,9 @@ impl HttpPeer {
                             trial.is_taken();
                         }
                     }
+                }
+                if opening.is_none() {
+                    round.settle();
                 }
             }
             tokio::select! {
