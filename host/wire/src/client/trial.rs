@@ -82,14 +82,14 @@ impl Trial {
 
     /// The server has taken what it was asked for last.
     pub(super) fn is_taken(&mut self) {
-        self.suspect = self.suspect.saturating_sub(self.new().len());
+        self.suspect = self.suspect.saturating_sub(self.added().len());
         self.taken = self.asked.clone();
     }
 
     /// The server did not take it. Whether there is anything new in it, so that it is worth
     /// asking for less.
     pub(super) fn is_refused(&mut self, error: &PeerError) -> bool {
-        let new = self.new();
+        let new = self.added();
         let may_be_one = matches!(
             error,
             PeerError::Refused { .. }
@@ -113,7 +113,7 @@ impl Trial {
     }
 
     /// What is asked for and was not taken before.
-    fn new(&self) -> Vec<Wish> {
+    fn added(&self) -> Vec<Wish> {
         wishes(&self.asked).filter(|wish| !wish.is_in(&self.taken)).collect()
     }
 
