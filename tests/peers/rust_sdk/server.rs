@@ -21,8 +21,8 @@ use rmcp::{
         ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
         PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
         ReadResourceResponse, ResourceUpdatedNotificationParam, ServerCapabilities, ServerConfig,
-        ServerNotification, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
-        UnsubscribeRequestParams,
+        ServerNotification, ServerRequest, SetLevelRequestParams, SubscribeRequestParams,
+        SubscriptionFilter, UnsubscribeRequestParams,
     },
     service::{NotificationContext, SubscriptionContext},
     transport::{
@@ -62,6 +62,8 @@ struct Walked {
     shared: Arc<Shared>,
     level: Arc<Mutex<String>>,
     uris: Arc<Mutex<HashSet<String>>>,
+    /// What a listen request hears from the moment it is accepted.
+    heard: Arc<Mutex<Option<broadcast::Receiver<Change>>>>,
 }
 
 /// An endless call: that it ended is remembered when this goes.
@@ -85,7 +87,8 @@ pub(in crate::peers) async fn serve() -> String {
     });
     let walked = move || {
         let level = Arc::new(Mutex::new("debug".to_owned()));
-        Ok(Walked { shared: Arc::clone(&shared), level, uris: Arc::default() })
+        let (uris, heard) = (Arc::default(), Arc::default());
+        Ok(Walked { shared: Arc::clone(&shared), level, uris, heard })
     };
     let service = StreamableHttpService::new(
         walked,
@@ -125,6 +128,12 @@ impl Walked {
                 let message = ServerNotification::CustomNotification(message);
                 context.peer.send_notification(message).await.map_err(failed)?;
             }
+        }
+        // An older server's lines travel on another stream than the answer: a question behind
+        // them is answered when they have been read.
+        if !modern(context) {
+            let ping = ServerRequest::PingRequest(Default::default());
+            context.peer.send_request(ping).await.map_err(failed)?;
         }
         texted("logged")
     }
@@ -198,11 +207,14 @@ impl ServerHandler for Walked {
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
+        // The SDK acknowledges before it calls `listen`: nothing in between must be missed.
+        *self.heard.lock().unwrap() = Some(self.shared.changes.subscribe());
         Some(requested.clone())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let mut changes = self.shared.changes.subscribe();
+        let early = self.heard.lock().unwrap().take();
+        let mut changes = early.unwrap_or_else(|| self.shared.changes.subscribe());
         loop {
             let change = tokio::select! {
                 () = context.cancelled() => return Ok(()),

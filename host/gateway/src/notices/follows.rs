@@ -21,6 +21,8 @@ use crate::revision::Revision;
 /// Most resources, and most tasks, that one client follows.
 pub(crate) const MOST: usize = 1_000;
 
+/// Most rounds that one client waits for.
+const ROUNDS: usize = 64;
 /// How long a client waits for its wish to be in force.
 const IN_FORCE: Duration = Duration::from_secs(2);
 
@@ -63,7 +65,11 @@ impl Inner {
     fn hold(&mut self) -> Result<(), Crowded> {
         let resources = self.uris.values().flatten().cloned().collect();
         let rounds = self.following.hold(Held { resources, tasks: self.asked.clone() })?;
-        self.rounds = rounds;
+        // Where nothing is new, what was asked before may still be on its way. A later round of
+        // a connector stands for its earlier ones, so a bound loses nothing that counts.
+        self.rounds.extend(rounds);
+        let surplus = self.rounds.len().saturating_sub(ROUNDS);
+        self.rounds.drain(..surplus);
         Ok(())
     }
 
