@@ -196,10 +196,9 @@ async fn an_id_under_way_is_taken_for_other_methods_too() {
         (mock.calls("slow").len() == 1).then_some(())
     })
     .await;
-    for (method, params) in [
-        ("resources/read", json!({ "uri": "a:b" })),
-        ("tools/call", json!({ "name": "slow" })),
-    ] {
+    for (method, params) in
+        [("resources/read", json!({ "uri": "a:b" })), ("tools/call", json!({ "name": "slow" }))]
+    {
         let again = session.send(Method::POST, message(method, params)).await;
         assert_eq!(again.status, 400, "{method}: {again:?}");
         assert_eq!(again.json()["error"]["code"], -32600, "{method}");

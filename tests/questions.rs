@@ -283,7 +283,7 @@ async fn who_gets_the_answer_alone_is_not_asked() {
     assert!(text.contains("-32601"), "{batch}");
     // The server was told so when it met the client.
     let met = mock.received();
-    let met = met.iter().filter(|one| one.method() == "initialize").next_back().unwrap();
+    let met = met.iter().rfind(|one| one.method() == "initialize").unwrap();
     assert_eq!(met.message["params"]["capabilities"], json!({}));
 }
 

@@ -121,8 +121,8 @@ impl Event {
         };
         let data = field("data:").collect::<Vec<_>>().join("\n");
         let event = Self {
-            id: field("id:").last(),
-            retry: field("retry:").last().map(|millis| millis.parse().unwrap()),
+            id: field("id:").next_back(),
+            retry: field("retry:").next_back().map(|millis| millis.parse().unwrap()),
             message: (!data.is_empty()).then(|| serde_json::from_str(&data).unwrap()),
         };
         let is_comment = event.id.is_none() && event.retry.is_none() && event.message.is_none();
@@ -273,7 +273,8 @@ impl Client {
         params: &'a Value,
     ) -> Vec<(&'a str, &'a str)> {
         let mut headers = vec![("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
-        let name = ["name", "uri", "taskId"].iter().find_map(|member| params.get(*member)?.as_str());
+        let name =
+            ["name", "uri", "taskId"].iter().find_map(|member| params.get(*member)?.as_str());
         headers.extend(name.map(|name| ("mcp-name", name)));
         headers
     }

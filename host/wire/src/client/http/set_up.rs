@@ -254,9 +254,8 @@ fn speaks_otherwise(error: &PeerError) -> bool {
 }
 
 fn is_of_another_era(error: &Json) -> bool {
-    ErrorObject::read(Raw::from(error)).is_some_and(|error| {
-        error.code == code::METHOD_NOT_FOUND || code::is_modern(error.code)
-    })
+    ErrorObject::read(Raw::from(error))
+        .is_some_and(|error| error.code == code::METHOD_NOT_FOUND || code::is_modern(error.code))
 }
 
 fn is_session_id(id: &HeaderValue) -> bool {
