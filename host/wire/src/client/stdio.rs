@@ -1,7 +1,7 @@
 //! An MCP server that reads and writes lines, mostly a child process.
 //!
 //! Many requests of many clients run over one pair of streams, told apart by ids of our own
-//! ([`super::channel`]). Lines that are no messages are counted and skipped. Buffers are
+//! (`channel`). Lines that are no messages are counted and skipped. Buffers are
 //! bounded on every side: a server that does not read makes its callers wait, one that
 //! floods is read no further than it is dealt with.
 //!
