@@ -128,7 +128,8 @@ struct Shared {
     /// What is told of its own accord.
     news: broadcast::Sender<Value>,
     sessions: AtomicUsize,
-    abandoned: AtomicUsize,
+    /// The methods of the requests that were given up.
+    abandoned: Mutex<Vec<String>>,
 }
 
 /// A running mock; ends with this value.
@@ -174,7 +175,7 @@ impl Mock {
             has_tasks: AtomicBool::new(false),
             news: broadcast::Sender::new(64),
             sessions: AtomicUsize::new(0),
-            abandoned: AtomicUsize::new(0),
+            abandoned: Mutex::default(),
         });
         let listener = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, listener }
@@ -231,7 +232,12 @@ impl Mock {
 
     /// How many requests were given up by the other side before they were answered.
     pub(crate) fn abandoned(&self) -> usize {
-        self.shared.abandoned.load(Ordering::Relaxed)
+        self.given_up().len()
+    }
+
+    /// The methods of those requests.
+    pub(crate) fn given_up(&self) -> Vec<String> {
+        self.shared.abandoned.lock().unwrap().clone()
     }
 }
 
@@ -250,18 +256,22 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Counts a request as abandoned when it goes away before its answer.
-struct Pending(Arc<Shared>, bool);
+struct Pending {
+    shared: Arc<Shared>,
+    method: String,
+    answered: bool,
+}
 
 impl Pending {
     fn answered(&mut self, answered: bool) {
-        self.1 |= answered;
+        self.answered |= answered;
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if !self.1 {
-            self.0.abandoned.fetch_add(1, Ordering::Relaxed);
+        if !self.answered {
+            self.shared.abandoned.lock().unwrap().push(std::mem::take(&mut self.method));
         }
     }
 }
@@ -278,18 +288,22 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> std::io::Resu
     };
     shared.received.lock().unwrap().push(received.clone());
     shared.arrivals.send_modify(|count| *count += 1);
-    // Whoever only listens gives up nothing when it goes.
-    let listens = received.http == Method::GET || received.method() == "subscriptions/listen";
-    let mut pending = Pending(Arc::clone(&shared), listens);
-    let response = answer(&shared, &received).await;
-    pending.answered(true);
-    response.map(|response| if listens { response } else { watched(response, shared) })
+    // Whoever only listens gives up nothing when it goes; nor does who waits for no answer.
+    let method = received.method().to_owned();
+    let waits = received.message.get("id").is_some() && method != "subscriptions/listen";
+    let mut pending = Pending { shared: Arc::clone(&shared), method, answered: !waits };
+    match answer(&shared, &received).await {
+        Ok(response) if waits => Ok(watched(response, pending)),
+        other => {
+            pending.answered(true);
+            other
+        }
+    }
 }
 
 /// The same response, which counts as abandoned where its body is dropped before its end.
-fn watched(response: Response<Body>, shared: Arc<Shared>) -> Response<Body> {
+fn watched(response: Response<Body>, mut pending: Pending) -> Response<Body> {
     response.map(|body| {
-        let mut pending = Pending(shared, false);
         let mut body = Box::pin(body);
         let frames = futures_util::stream::poll_fn(move |context| {
             let frame = hyper::body::Body::poll_frame(body.as_mut(), context);
