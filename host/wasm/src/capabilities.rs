@@ -1,18 +1,27 @@
 //! What a guest can reach, one file each.
 //!
 //! A capability is linked once per binding (`link`), and only when the administrator granted
-//! it; what it needs per instance lies in `State`. `call` and
-//! `progress` belong to every hook and need no grant; WASI is linked but empty.
+//! it; what it needs per instance lies in `State`, what it leads to in the binding's
+//! [`Reach`]. `call` and `progress` belong to every hook and need no grant; WASI is linked
+//! but empty.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod call;
 pub(crate) mod clock;
+pub mod credential;
+pub mod facts;
+pub mod http;
 pub(crate) mod log;
 pub(crate) mod random;
+pub mod state;
 pub(crate) mod wasi;
+
+use credential::CredentialHandle;
+use http::HttpReach;
+use state::KeyValue;
 
 /// Something a component must import and an administrator must grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,22 +29,42 @@ pub(crate) mod wasi;
 pub enum Capability {
     /// The time of day.
     Clock,
+    /// Secrets by handle.
+    Credential,
+    /// What is known about a session.
+    Facts,
+    /// Outgoing requests to named hosts.
+    Http,
     /// Lines in the plugin's log.
     Log,
     /// Random bytes.
     Random,
+    /// Values that outlive a call.
+    State,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 3] = [Self::Clock, Self::Log, Self::Random];
+    pub const ALL: [Self; 7] = [
+        Self::Clock,
+        Self::Credential,
+        Self::Facts,
+        Self::Http,
+        Self::Log,
+        Self::Random,
+        Self::State,
+    ];
 
     /// The spelling in configuration, in the contract and in audit rows.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Clock => "clock",
+            Self::Credential => "credential",
+            Self::Facts => "facts",
+            Self::Http => "http",
             Self::Log => "log",
             Self::Random => "random",
+            Self::State => "state",
         }
     }
 }
@@ -48,7 +77,9 @@ impl fmt::Display for Capability {
 
 /// No capability has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a capability: use `clock`, `log` or `random`")]
+#[error(
+    "`{0}` is not a capability: use `clock`, `credential`, `facts`, `http`, `log`, `random` or `state`"
+)]
 pub struct UnknownCapability(pub String);
 
 impl FromStr for Capability {
@@ -59,6 +90,18 @@ impl FromStr for Capability {
             .find(|capability| capability.name() == text)
             .ok_or_else(|| UnknownCapability(text.to_owned()))
     }
+}
+
+/// What a binding's capabilities lead to. Nothing by default: a granted capability without
+/// anything behind it refuses, in the words of its contract.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// The binding's own space of values.
+    pub state: Option<Arc<dyn KeyValue>>,
+    /// Where requests may go.
+    pub http: Option<Arc<HttpReach>>,
+    /// The secrets that it may attach.
+    pub credentials: Arc<[CredentialHandle]>,
 }
 
 /// What an administrator granted to one binding.

@@ -26,7 +26,7 @@ mod world;
 
 pub use binding::{BindError, Binding};
 pub use cache::{CacheKey, CacheSettings};
-pub use capabilities::{Capability, Grants};
+pub use capabilities::{Capability, Grants, Reach};
 pub use component::{Component, ConfigError, Exports, LoadError};
 pub use connector::{CallError, Description, GuestConnector, Progress, ProgressSink};
 pub use context::CallContext;

@@ -1,0 +1,44 @@
+//! What is known about a caller's session.
+//!
+//! Interceptors add facts, policies read them. Where they are kept is the business of whoever
+//! implements [`Facts`].
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+/// Most characters of one fact.
+pub const FACT: usize = 128;
+/// Most facts of one session.
+pub const FACTS: usize = 64;
+
+/// Why a fact was not added; ends the hook, since a policy may depend on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FactsError {
+    /// It is not 1 to [`FACT`] visible ASCII characters.
+    #[error("a fact is 1 to {FACT} visible ascii characters")]
+    Malformed,
+    /// The session has [`FACTS`] already.
+    #[error("a session has at most {FACTS} facts")]
+    TooMany,
+    /// They cannot be kept.
+    #[error("the facts of the session are not available: {0}")]
+    Unavailable(String),
+}
+
+/// The facts of one session.
+pub trait Facts: Send + Sync + fmt::Debug {
+    /// Adds a fact; when this returns, policies see it. Adding one again is fine.
+    fn add<'a>(&'a self, fact: &'a str) -> BoxFuture<'a, Result<(), FactsError>>;
+
+    /// Whether the session has it.
+    fn has(&self, fact: &str) -> bool;
+
+    /// All of them, sorted.
+    fn all(&self) -> Vec<String>;
+}
+
+/// Whether a text can be a fact.
+pub fn is_fact(text: &str) -> bool {
+    (1..=FACT).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
