@@ -12,9 +12,9 @@ use tidegate_governance::{
     policy::Permitted,
 };
 use tidegate_model::{
-    Answer, Call, Json, Operation, PluginId, Refusal, RefusalCode, Verdict, VmcpId,
+    Answer, Call, Json, Operation, PluginId, Refusal, RefusalCode, Round, Verdict, VmcpId,
 };
-use tidegate_wasm::{CallContext, Failure, Interceptor};
+use tidegate_wasm::{CallContext, Event, Failure, Interceptor, Interface};
 
 use crate::{
     call::Context,
@@ -112,12 +112,15 @@ impl Passage<'_> {
         };
         let mut changed: Option<Json> = None;
         for (bound, state) in self.chain.iter().zip(&mut self.states) {
-            if !bound.interceptor.has_before() {
+            if !bound.interceptor.has(Interface::BeforeCall) {
                 continue;
             }
             let began = Instant::now();
             let arguments = changed.as_ref().unwrap_or(&call.arguments);
-            let said = bound.interceptor.before(context, arguments).await;
+            let said = bound
+                .interceptor
+                .before(Event::Call, context, arguments, &Round::default())
+                .await;
             let said = said.map(|before| {
                 *state = before.state;
                 before.verdict
@@ -127,6 +130,8 @@ impl Passage<'_> {
                 Verdict::Replace(arguments) => changed = Some(arguments),
                 Verdict::Answer(result) => return Ok(Interception::Answered(result)),
                 Verdict::Refuse(words) => return Err(refused(words)),
+                // Asking comes with the other events.
+                Verdict::Ask(_) => return Err(failed(bound)),
             }
         }
         Ok(changed.map_or(Interception::Unchanged, Interception::Changed))
@@ -141,11 +146,11 @@ impl Passage<'_> {
         let context = &self.context;
         let mut answer = answer;
         for (bound, state) in self.chain.iter().zip(&mut self.states).rev() {
-            if !bound.interceptor.has_after() {
+            if !bound.interceptor.has(Interface::AfterCall) {
                 continue;
             }
             let began = Instant::now();
-            let said = bound.interceptor.after(context, &answer, state.take()).await;
+            let said = bound.interceptor.after(Event::Call, context, &answer, state.take()).await;
             match bound.judge("after_call", said, began, record)? {
                 Verdict::Proceed => {}
                 Verdict::Replace(json) => {
@@ -156,7 +161,7 @@ impl Passage<'_> {
                 }
                 Verdict::Refuse(words) => return Err(refused(words)),
                 // The contract has no such verdict on the way back.
-                Verdict::Answer(_) => return Err(failed(bound)),
+                Verdict::Answer(_) | Verdict::Ask(_) => return Err(failed(bound)),
             }
         }
         Ok(answer)

@@ -32,5 +32,5 @@ pub use outcome::{Answer, Outcome, Refusal, RefusalCode};
 pub use secret::Secret;
 pub use stage::{Stage, Timings};
 pub use tool::{Tool, ToolClass};
-pub use verdict::Verdict;
+pub use verdict::{Ask, Reply, Round, Verdict};
 pub use vmcp::{ToolOverride, VirtualMcp};

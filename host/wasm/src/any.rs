@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value, json};
 use wasmtime::{
-    Engine, Result, Store,
+    Engine, Result,
     component::{
         Component as Compiled, ComponentExportIndex, InstancePre, Val,
         types::{ComponentFunc, ComponentItem, Type},
@@ -16,9 +16,9 @@ use wasmtime::{
 };
 
 use crate::{
-    CallContext, CallError, Description, Exports,
+    CallContext, CallError, Description, Exports, Interface, ListKind,
     state::State,
-    world::{Pending, World},
+    world::{Guest, Pending, World},
 };
 
 mod schema;
@@ -150,12 +150,16 @@ fn tool(
 
 impl World for AnyComponent {
     fn exports(&self) -> Exports {
-        Exports { tools: !self.functions.is_empty(), ..Exports::default() }
+        [Interface::Server, Interface::Tools].into_iter().collect()
+    }
+
+    fn pre(&self) -> &InstancePre<State> {
+        &self.pre
     }
 
     fn describe<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
         _config: &'a str,
     ) -> Pending<'a, Result<Description, String>> {
         let said =
@@ -165,7 +169,8 @@ impl World for AnyComponent {
 
     fn list<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
+        _kind: ListKind,
         _config: &'a str,
     ) -> Pending<'a, Result<Vec<String>, String>> {
         let definitions = self.functions.values().map(|function| &function.definition);
@@ -175,22 +180,22 @@ impl World for AnyComponent {
 
     fn call<'a>(
         &'a self,
-        store: &'a mut Store<State>,
+        guest: Guest<'a>,
         call: &'a CallContext,
         _config: &'a str,
         arguments: &'a str,
     ) -> Pending<'a, Result<String, CallError>> {
         Box::pin(async move {
-            let Some(function) = self.functions.get(&*call.tool) else {
-                return Ok(Err(CallError::UnknownTool));
+            let Some(function) = self.functions.get(&*call.target) else {
+                return Ok(Err(CallError::Unknown));
             };
             let arguments = match function.arguments(arguments) {
                 Ok(arguments) => arguments,
                 Err(text) => return Ok(Err(CallError::InvalidArguments(text))),
             };
-            let instance = self.pre.instantiate_async(&mut *store).await?;
+            let (store, instance) = guest.open(&self.pre).await?;
             let Some(entry) = instance.get_func(&mut *store, function.index) else {
-                return Ok(Err(CallError::UnknownTool));
+                return Ok(Err(CallError::Unknown));
             };
             let mut results = vec![Val::Bool(false); usize::from(function.result.is_some())];
             entry.call_async(&mut *store, &arguments, &mut results).await?;

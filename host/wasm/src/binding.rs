@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_model::Json;
 
 use crate::{
-    Capability, Component, ConfigError, Exports, Grants, Limits, LoadError, hook::Prepared,
+    Capability, Component, ConfigError, Exports, Grants, Limits, LoadError, Reach, hook::Prepared,
 };
 
 /// A component with a name, a configuration, grants and limits.
@@ -21,6 +21,8 @@ pub struct Binding<'a> {
     pub grants: Grants,
     /// What it may use.
     pub limits: Limits,
+    /// What its capabilities lead to.
+    pub reach: Reach,
 }
 
 /// Why a component could not be bound.
@@ -92,7 +94,7 @@ impl Binding<'_> {
             Arc::from(self.name),
             world,
             self.config.clone(),
-            self.grants,
+            (self.grants, self.reach.clone()),
             self.limits,
             self.component.shared(),
         ))

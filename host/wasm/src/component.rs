@@ -11,7 +11,7 @@ use tidegate_model::Json;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 
 use crate::{
-    Capability, Failure, Grants, Limits, any,
+    Capability, Exports, Failure, Grants, Interface, Limits, Reach, any,
     cache::hex,
     capabilities::wasi,
     hook::{Prepared, run},
@@ -20,21 +20,6 @@ use crate::{
     state::State,
     world::{self, Version},
 };
-
-/// The interfaces that a component exports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exports {
-    /// It describes its configuration.
-    pub configuration: bool,
-    /// It looks at calls.
-    pub before_call: bool,
-    /// It looks at answers.
-    pub after_call: bool,
-    /// It edits tools.
-    pub customize: bool,
-    /// It is a connector.
-    pub tools: bool,
-}
 
 /// Why a file could not be used as a component.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +37,9 @@ pub enum LoadError {
     Invalid(String),
     /// It exports nothing that could be called.
     #[error(
-        "the component exports neither an interface of `tidegate:plugin` (`before-call`, \
-         `after-call`, `customize`, `tools`) nor a function that could be a tool"
+        "the component exports neither an interface of `tidegate:plugin` (an event such as \
+         `before-call`, `customize`, or `tools`, `prompts`, `resources`) nor a function that \
+         could be a tool"
     )]
     NothingExported,
     /// It was made for a version of the contract that this gateway does not know.
@@ -68,7 +54,7 @@ pub enum LoadError {
     /// It imports what does not exist here.
     #[error(
         "the component imports `{import}`, which this gateway does not offer; remove the import, or \
-         use one of the capabilities `clock`, `log` and `random`"
+         use what the contract in `wit/` names"
     )]
     UnknownImport {
         /// The import's name.
@@ -134,7 +120,7 @@ impl Component {
     pub(crate) async fn load(shared: Arc<Shared>, bytes: Bytes) -> Result<Self, LoadError> {
         let compiling = tokio::task::spawn_blocking(move || compile(shared, &bytes));
         let mut loaded = compiling.await.map_err(|_| LoadError::Stopping)??;
-        if loaded.exports.configuration {
+        if loaded.exports.has(Interface::Configuration) {
             loaded.schema = Some(schema(&loaded).await?);
         }
         Ok(Self { loaded: Arc::new(loaded) })
@@ -260,7 +246,7 @@ fn compile(shared: Arc<Shared>, bytes: &[u8]) -> Result<Loaded, LoadError> {
     let pre = link(&loaded, Grants::all()).map_err(|error| mismatch(&error))?;
     loaded.exports = version.adapt(pre).map_err(|error| mismatch(&error))?.exports();
     let exports = loaded.exports;
-    if !(exports.before_call || exports.after_call || exports.customize || exports.tools) {
+    if !(exports.is_interceptor() || exports.is_customizer() || exports.is_connector()) {
         return Err(LoadError::NothingExported);
     }
     Ok(loaded)
@@ -329,7 +315,7 @@ async fn schema(loaded: &Loaded) -> Result<(Json, Validator), LoadError> {
     let limits = Limits { host_calls: 0, ..Limits::CUSTOMIZER };
     let label: Arc<str> = "schema".into();
     let prepared =
-        Prepared::new(label, world, Json::empty_object(), Grants::NONE, limits, &loaded.shared);
+        Prepared::new(label, world, Json::empty_object(), (Grants::NONE, Reach::default()), limits, &loaded.shared);
     let text = ask(&prepared).await.map_err(LoadError::Schema)?;
     let bad = |problem: String| LoadError::BadSchema(problem);
     let value: serde_json::Value = text.read().map_err(|error| bad(error.to_string()))?;

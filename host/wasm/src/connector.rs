@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tidegate_model::Json;
 
 use crate::{
-    BindError, Binding, CallContext, Counts, Failure, Trap,
+    BindError, Binding, CallContext, Counts, Exports, Failure, Interface, ListKind, Trap,
     hook::{Prepared, run},
     output::{self, Shape},
 };
@@ -38,9 +38,9 @@ pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 /// Why a call of a connector has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The component has no such tool.
-    #[error("there is no such tool")]
-    UnknownTool,
+    /// The component has nothing of this name or URI.
+    #[error("there is no such thing")]
+    Unknown,
     /// The arguments do not fit, in the component's words.
     #[error("invalid arguments: {0}")]
     InvalidArguments(String),
@@ -55,6 +55,7 @@ pub enum CallError {
 /// A component bound as a connector.
 pub struct GuestConnector {
     prepared: Prepared,
+    exports: Exports,
 }
 
 impl fmt::Debug for GuestConnector {
@@ -66,8 +67,8 @@ impl fmt::Debug for GuestConnector {
 impl GuestConnector {
     /// Links the component.
     pub fn new(binding: &Binding<'_>) -> Result<Self, BindError> {
-        let prepared = binding.prepare("connector", "`tools`", |it| it.tools)?;
-        Ok(Self { prepared })
+        let prepared = binding.prepare("connector", "`tools`, `prompts` or `resources`", Exports::is_connector)?;
+        Ok(Self { prepared, exports: binding.component.exports() })
     }
 
     /// The binding's name.
@@ -80,19 +81,37 @@ impl GuestConnector {
         self.prepared.counts()
     }
 
+    /// What it offers: `tools`, `prompts`, `resources`.
+    pub fn exports(&self) -> Exports {
+        self.exports
+    }
+
     /// What it is; an error of the guest's is a [`Trap::BadOutput`] with its text.
     pub async fn describe(&self) -> Result<Description, Failure> {
         let prepared = &self.prepared;
+        if !self.exports.has(Interface::Server) {
+            let title = prepared.name.to_string();
+            return Ok(Description { title, version: "0".to_owned(), instructions: None });
+        }
         run!(prepared, None, None, describe(prepared.config.as_str()))?
             .map_err(|text| refused(prepared, text))
     }
 
-    /// Its tools: MCP `Tool` objects as the guest wrote them.
-    pub async fn list_tools(&self) -> Result<Vec<Json>, Failure> {
+    /// What it offers of a kind: MCP objects as the guest wrote them; none of a kind that it
+    /// does not export.
+    pub async fn list(&self, kind: ListKind) -> Result<Vec<Json>, Failure> {
         let prepared = &self.prepared;
-        let tools = run!(prepared, None, None, list(prepared.config.as_str()))?
+        let interface = match kind {
+            ListKind::Tools => Interface::Tools,
+            ListKind::Prompts => Interface::Prompts,
+            ListKind::Resources | ListKind::Templates => Interface::Resources,
+        };
+        if !self.exports.has(interface) {
+            return Ok(Vec::new());
+        }
+        let items = run!(prepared, None, None, list(kind, prepared.config.as_str()))?
             .map_err(|text| refused(prepared, text))?;
-        tools.into_iter().map(|text| output::json(prepared, text, Shape::Object)).collect()
+        items.into_iter().map(|text| output::json(prepared, text, Shape::Object)).collect()
     }
 
     /// Carries out the tool that `call` names. Dropping the future stops the guest.
@@ -103,8 +122,32 @@ impl GuestConnector {
         progress: Option<ProgressSink>,
     ) -> Result<Json, CallError> {
         let prepared = &self.prepared;
+        if !self.exports.has(Interface::Tools) {
+            return Err(CallError::Unknown);
+        }
         let (config, arguments) = (prepared.config.as_str(), arguments.as_str());
         let text = run!(prepared, Some(call), progress, call(call, config, arguments))??;
+        Ok(output::json(prepared, text, Shape::Object)?)
+    }
+
+    /// Fetches the prompt that `call` names.
+    pub async fn prompt(&self, call: &CallContext, arguments: &Json) -> Result<Json, CallError> {
+        let prepared = &self.prepared;
+        if !self.exports.has(Interface::Prompts) {
+            return Err(CallError::Unknown);
+        }
+        let (config, arguments) = (prepared.config.as_str(), arguments.as_str());
+        let text = run!(prepared, Some(call), None, prompt(call, config, arguments))??;
+        Ok(output::json(prepared, text, Shape::Object)?)
+    }
+
+    /// Reads the resource whose URI is the target of `call`.
+    pub async fn read(&self, call: &CallContext) -> Result<Json, CallError> {
+        let prepared = &self.prepared;
+        if !self.exports.has(Interface::Resources) {
+            return Err(CallError::Unknown);
+        }
+        let text = run!(prepared, Some(call), None, read(call, prepared.config.as_str()))??;
         Ok(output::json(prepared, text, Shape::Object)?)
     }
 }

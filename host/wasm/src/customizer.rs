@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_model::{ConnectorId, Json, OrgId, ToolName, ToolOverride, VmcpId};
 
 use crate::{
-    BindError, Binding, Counts, Failure, Trap,
+    BindError, Binding, Counts, Exports, Failure, Trap,
     hook::{Prepared, run},
     output::{self, Shape},
 };
@@ -54,7 +54,7 @@ pub struct Customizer {
 impl Customizer {
     /// Links the component.
     pub fn new(binding: &Binding<'_>) -> Result<Self, BindError> {
-        let prepared = binding.prepare("customizer", "`customize`", |it| it.customize)?;
+        let prepared = binding.prepare("customizer", "`customize`", Exports::is_customizer)?;
         Ok(Self { prepared })
     }
 

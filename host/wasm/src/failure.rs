@@ -32,6 +32,9 @@ pub enum Trap {
     /// It called a host function in a way that the contract forbids.
     #[error("it misused a host function: {0}")]
     BadHostCall(String),
+    /// It changed what its event does not let it change.
+    #[error("it may not do that: {0}")]
+    NotAllowed(String),
     /// Any other trap, in the engine's words.
     #[error("it trapped: {0}")]
     Trapped(String),
@@ -48,6 +51,7 @@ impl Trap {
             Self::OutputTooLarge(_) => "output_too_large",
             Self::BadOutput(_) => "bad_output",
             Self::BadHostCall(_) => "bad_host_call",
+            Self::NotAllowed(_) => "not_allowed",
             Self::Trapped(_) => "trapped",
         }
     }
@@ -102,6 +106,7 @@ impl Failure {
                 Self::Trap { plugin, trap: Trap::TooManyHostCalls(limits.host_calls) }
             }
             Stop::BadHostCall(text) => Self::Trap { plugin, trap: Trap::BadHostCall(text) },
+            Stop::Host(text) => Self::Host { plugin, source: text.into() },
         }
     }
 

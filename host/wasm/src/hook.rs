@@ -13,12 +13,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap as EngineTrap};
 
 use crate::{
-    CallContext, Counts, Failure, Grants, Limits, ProgressSink, Trap,
+    CallContext, Counts, Failure, Grants, Limits, ProgressSink, Reach, Trap,
     counters::Counters,
     engine::Running,
     sandbox::Shared,
     state::{Circumstances, State, Stop},
-    world::{Pending, World},
+    world::{Guest, Pending, World},
 };
 
 /// A tenth of a second covers the ticks in which a guest may end by itself.
@@ -33,6 +33,7 @@ pub(crate) struct Prepared {
     world: Box<dyn World>,
     pub(crate) config: Json,
     grants: Grants,
+    reach: Reach,
     pub(crate) limits: Limits,
     shared: Arc<Shared>,
     counters: Counters,
@@ -43,12 +44,12 @@ impl Prepared {
         name: Arc<str>,
         world: Box<dyn World>,
         config: Json,
-        grants: Grants,
+        (grants, reach): (Grants, Reach),
         limits: Limits,
         shared: &Arc<Shared>,
     ) -> Self {
         let counters = Counters::default();
-        Self { name, world, config, grants, limits, shared: Arc::clone(shared), counters }
+        Self { name, world, config, grants, reach, limits, shared: Arc::clone(shared), counters }
     }
 
     pub(crate) fn world(&self) -> &dyn World {
@@ -92,7 +93,7 @@ impl<'p> Work<'p> {
         };
         let circumstances = Circumstances { call, progress, deadline };
         let state =
-            State::new(&prepared.name, limits, prepared.grants, &shared.clock, circumstances);
+            State::new(&prepared.name, limits, (prepared.grants, &prepared.reach), &shared.clock, circumstances);
         let running = shared.ticker.running();
         let mut store = Store::new(&shared.engine, state);
         store.limiter(|state| &mut state.meter);
@@ -112,8 +113,8 @@ impl<'p> Work<'p> {
         })
     }
 
-    pub(crate) fn store(&mut self) -> &mut Store<State> {
-        &mut self.store
+    pub(crate) fn guest(&mut self) -> Guest<'_> {
+        Guest { store: &mut self.store, ready: None }
     }
 
     /// The moment at which even a guest that waits is given up.
@@ -212,7 +213,7 @@ macro_rules! run {
     ($prepared:expr, $call:expr, $progress:expr, $method:ident($($argument:expr),*)) => {{
         let mut work = $crate::hook::Work::begin($prepared, $call, $progress).await?;
         let until = work.until();
-        let future = $prepared.world().$method(work.store(), $($argument),*);
+        let future = $prepared.world().$method(work.guest(), $($argument),*);
         let said = $crate::hook::Work::bounded(until, future).await;
         work.end(said)
     }};

@@ -7,13 +7,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tidegate_model::Clock;
 use wasmtime::{Result, UpdateDeadline};
 
-use crate::{CallContext, Grants, Limits, ProgressSink, capabilities::wasi::Wasi, limits::Meter};
+use crate::{
+    CallContext, Grants, Limits, ProgressSink, Reach,
+    capabilities::{facts::Facts, wasi::Wasi},
+    limits::Meter,
+};
 
 /// Why the host ended a guest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +32,8 @@ pub(crate) enum Stop {
     HostCalls,
     #[error("{0}")]
     BadHostCall(String),
+    #[error("{0}")]
+    Host(String),
 }
 
 /// Ticks a guest has to end by itself once nobody waits for it.
@@ -40,6 +46,8 @@ pub(crate) struct State {
     pub(crate) call: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) grants: Grants,
+    pub(crate) reach: Reach,
+    pub(crate) facts: Option<Arc<dyn Facts>>,
     pub(crate) progress: Option<ProgressSink>,
     pub(crate) wasi: Option<Box<Wasi>>,
     pub(crate) stop: Option<Stop>,
@@ -61,7 +69,7 @@ impl State {
     pub(crate) fn new(
         plugin: &Arc<str>,
         limits: &Limits,
-        grants: Grants,
+        (grants, reach): (Grants, &Reach),
         clock: &Arc<dyn Clock>,
         circumstances: Circumstances<'_>,
     ) -> Self {
@@ -72,6 +80,8 @@ impl State {
             call: call.map(|call| call.id.clone()),
             clock: Arc::clone(clock),
             grants,
+            reach: reach.clone(),
+            facts: call.and_then(|call| call.facts.clone()),
             progress: circumstances.progress,
             wasi: None,
             stop: None,
@@ -92,6 +102,11 @@ impl State {
         } else {
             None
         }
+    }
+
+    /// Time until the hook's deadline.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// One tick of the guest's time has passed.

@@ -5,20 +5,22 @@
 
 use std::{fmt, pin::Pin};
 
-use tidegate_model::{Answer, Verdict};
+use tidegate_model::{Answer, Json, Round, Verdict};
 use wasmtime::{
     Result, Store,
-    component::{InstancePre, Linker},
+    component::{Instance, InstancePre, Linker},
 };
 
 use crate::{
-    CallContext, CallError, Description, Exports, Grants, Scope, any::AnyComponent,
-    customizer::RawEdit, state::State,
+    CallContext, CallError, Description, Event, Exports, Grants, Interface, ListKind, Scope,
+    any::AnyComponent, customizer::RawEdit, state::State,
 };
 
-pub(crate) mod v0_1_draft;
+#[macro_use]
+mod adapter;
+pub(crate) mod v0_1;
 
-pub(crate) use v0_1_draft as latest;
+pub(crate) use v0_1 as latest;
 
 /// The package of the contract, in front of every name it defines.
 pub(crate) const PACKAGE: &str = "tidegate:plugin/";
@@ -26,77 +28,148 @@ pub(crate) const PACKAGE: &str = "tidegate:plugin/";
 /// A hook under way.
 pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// What a version of the contract can be asked. Each method runs one fresh instance in
-/// `store`, and is only called for what [`World::exports`] lists.
+/// Where a hook runs: a store, and the instance in it where one was made ahead.
+pub(crate) struct Guest<'a> {
+    pub(crate) store: &'a mut Store<State>,
+    pub(crate) ready: Option<Instance>,
+}
+
+impl<'a> Guest<'a> {
+    /// The instance, made now where there is none.
+    pub(crate) async fn open(
+        self,
+        pre: &InstancePre<State>,
+    ) -> Result<(&'a mut Store<State>, Instance)> {
+        let Self { store, ready } = self;
+        let instance = match ready {
+            Some(instance) => instance,
+            None => pre.instantiate_async(&mut *store).await?,
+        };
+        Ok((store, instance))
+    }
+}
+
+/// What a version of the contract can be asked. Each method runs one fresh instance, and is
+/// only called for what [`World::exports`] lists.
 pub(crate) trait World: Send + Sync + fmt::Debug {
     fn exports(&self) -> Exports;
 
-    fn schema<'a>(&'a self, _store: &'a mut Store<State>) -> Pending<'a, String> {
-        absent("configuration")
+    /// What instances are made from.
+    fn pre(&self) -> &InstancePre<State>;
+
+    fn schema<'a>(&'a self, _guest: Guest<'a>) -> Pending<'a, String> {
+        absent(Interface::Configuration)
     }
 
     fn before<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
+        event: Event,
         _call: &'a CallContext,
         _config: &'a str,
-        _arguments: &'a str,
+        _arguments: (&'a str, &'a Round),
     ) -> Pending<'a, (RawVerdict, Option<Vec<u8>>)> {
-        absent("before-call")
+        absent(event.before())
     }
 
     fn after<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
+        event: Event,
         _call: &'a CallContext,
         _config: &'a str,
         _answer: (&'a Answer, Option<&'a [u8]>),
     ) -> Pending<'a, RawVerdict> {
-        absent("after-call")
+        absent(event.after())
+    }
+
+    fn shown<'a>(
+        &'a self,
+        _guest: Guest<'a>,
+        _call: &'a CallContext,
+        _config: &'a str,
+        _kind: ListKind,
+        _items: &'a [&'a str],
+    ) -> Pending<'a, Vec<RawShown>> {
+        absent(Interface::Shown)
+    }
+
+    fn question<'a>(
+        &'a self,
+        _guest: Guest<'a>,
+        _call: &'a CallContext,
+        _config: &'a str,
+        _params: &'a str,
+    ) -> Pending<'a, RawVerdict> {
+        absent(Interface::OnQuestion)
     }
 
     fn edits<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
         _scope: &'a Scope,
         _config: &'a str,
         _tools: &'a [&'a str],
     ) -> Pending<'a, Result<Vec<RawEdit>, String>> {
-        absent("customize")
+        absent(Interface::Customize)
     }
 
     fn describe<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
         _config: &'a str,
     ) -> Pending<'a, Result<Description, String>> {
-        absent("tools")
+        absent(Interface::Server)
     }
 
     fn list<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
+        kind: ListKind,
         _config: &'a str,
     ) -> Pending<'a, Result<Vec<String>, String>> {
-        absent("tools")
+        absent(match kind {
+            ListKind::Tools => Interface::Tools,
+            ListKind::Prompts => Interface::Prompts,
+            ListKind::Resources | ListKind::Templates => Interface::Resources,
+        })
     }
 
     fn call<'a>(
         &'a self,
-        _store: &'a mut Store<State>,
+        _guest: Guest<'a>,
         _call: &'a CallContext,
         _config: &'a str,
         _arguments: &'a str,
     ) -> Pending<'a, Result<String, CallError>> {
-        absent("tools")
+        absent(Interface::Tools)
+    }
+
+    fn prompt<'a>(
+        &'a self,
+        _guest: Guest<'a>,
+        _call: &'a CallContext,
+        _config: &'a str,
+        _arguments: &'a str,
+    ) -> Pending<'a, Result<String, CallError>> {
+        absent(Interface::Prompts)
+    }
+
+    fn read<'a>(
+        &'a self,
+        _guest: Guest<'a>,
+        _call: &'a CallContext,
+        _config: &'a str,
+    ) -> Pending<'a, Result<String, CallError>> {
+        absent(Interface::Resources)
     }
 }
 
-fn absent<'a, T: Send + 'a>(interface: &'static str) -> Pending<'a, T> {
+fn absent<'a, T: Send + 'a>(interface: Interface) -> Pending<'a, T> {
     Box::pin(async move { Err(not_exported(interface)) })
 }
 
-fn not_exported(interface: &str) -> wasmtime::Error {
+fn not_exported(interface: Interface) -> wasmtime::Error {
     wasmtime::Error::msg(format!("the component does not export `{interface}`"))
 }
 
@@ -107,19 +180,31 @@ pub(crate) enum RawVerdict {
     Replace(String),
     Refuse(String),
     Answer(String),
+    Ask { message: String, schema: String },
+}
+
+/// What becomes of one item of a list; its JSON has not been checked yet.
+#[derive(Debug)]
+pub(crate) enum RawShown {
+    Show,
+    Hide,
+    Relabel(String),
 }
 
 impl RawVerdict {
     /// Checks the JSON, if there is any.
     pub(crate) fn checked<E>(
         self,
-        check: impl FnOnce(String) -> Result<tidegate_model::Json, E>,
+        check: impl FnOnce(String) -> Result<Json, E>,
     ) -> Result<Verdict, E> {
         Ok(match self {
             Self::Proceed => Verdict::Proceed,
             Self::Replace(text) => Verdict::Replace(check(text)?),
             Self::Refuse(text) => Verdict::Refuse(text),
             Self::Answer(text) => Verdict::Answer(check(text)?),
+            Self::Ask { message, schema } => {
+                Verdict::Ask(tidegate_model::Ask { message, schema: check(schema)? })
+            }
         })
     }
 }
@@ -127,15 +212,15 @@ impl RawVerdict {
 /// A version of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// `wit/v0.1.0-draft`.
-    V0_1Draft,
+    /// `wit/v0.1.0`.
+    V0_1,
     /// None: a component that knows nothing of Tidegate.
     Any,
 }
 
 impl Version {
     /// Every version of the contract that this gateway runs, oldest first.
-    const ALL: [Self; 1] = [Self::V0_1Draft];
+    const ALL: [Self; 1] = [Self::V0_1];
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.name() == text)
@@ -143,7 +228,7 @@ impl Version {
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::V0_1Draft => latest::VERSION,
+            Self::V0_1 => v0_1::VERSION,
             Self::Any => "none",
         }
     }
@@ -151,7 +236,7 @@ impl Version {
     /// Adds what a component of this version may import; capabilities only as granted.
     pub(crate) fn link(self, linker: &mut Linker<State>, grants: Grants) -> Result<()> {
         match self {
-            Self::V0_1Draft => v0_1_draft::link(linker, grants),
+            Self::V0_1 => v0_1::link(linker, grants),
             Self::Any => Ok(()),
         }
     }
@@ -159,9 +244,7 @@ impl Version {
     /// Looks the exports up once, so that no hook has to.
     pub(crate) fn adapt(self, pre: InstancePre<State>) -> Result<Box<dyn World>> {
         match self {
-            Self::V0_1Draft => {
-                v0_1_draft::Adapter::new(pre).map(|adapter| Box::new(adapter) as Box<dyn World>)
-            }
+            Self::V0_1 => v0_1::Adapter::new(pre).map(|adapter| Box::new(adapter) as Box<dyn World>),
             Self::Any => Ok(Box::new(AnyComponent::new(pre))),
         }
     }

@@ -197,7 +197,7 @@ impl Source<'_> {
 
 impl Listed {
     /// The usable entries of one list; what else there is to say about it is noted.
-    fn take<T>(
+    pub(super) fn take<T>(
         &mut self,
         entries: Option<Result<Entries<T>, ConnectorError>>,
         list: List,

@@ -7,22 +7,30 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tidegate_model::{Answer, Call, ConnectorId, Json, Operation, UserId};
-use tidegate_wasm::{CallContext, CallError, Failure, GuestConnector, ProgressSink};
+use tidegate_model::{Answer, Call, ConnectorId, Features, Json, Operation, UserId};
+use tidegate_wasm::{
+    CallContext, CallError, Failure, GuestConnector, Interface, ListKind, ProgressSink,
+};
 use tidegate_wire::{
     client::{Notification, PeerError, peer::Fault},
     json::write_string,
-    mcp::{code, method::Method, tools::Listing},
+    mcp::{code, lists::Entries, method::Method, peek::PeekError, tools::Listing},
 };
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    Affinity, Connector, ConnectorError, Exchange, Health, Listed, Round, Update, Wanted, WasmSpec,
+    Affinity, Connector, ConnectorError, Exchange, Health, List, Listed, Round, Update, Wanted,
+    WasmSpec,
 };
 use crate::{
     armed::{Armed, Maintenance},
     credential::Credential,
 };
+
+const TOOLS: &str = Method::ListTools.name();
+const PROMPTS: &str = Method::ListPrompts.name();
+const RESOURCES: &str = Method::ListResources.name();
+const TEMPLATES: &str = Method::ListResourceTemplates.name();
 
 #[derive(Debug)]
 pub(super) struct Wasm {
@@ -51,25 +59,82 @@ impl Wasm {
         told: Option<CallContext>,
         exchange: Exchange,
     ) -> Result<Answer, ConnectorError> {
-        let Operation::CallTool(tool_call) = &call.operation else {
-            return Ok(not_known(call.operation.method()));
-        };
         let context = match told {
             Some(context) => context,
             None => nobody(&call)?,
         };
-        let sink = exchange.progress.then(|| sink(exchange));
-        match self.guest.call(&context, &tool_call.arguments, sink).await {
+        let said = match &call.operation {
+            Operation::CallTool(tool_call) => {
+                let sink = exchange.progress.then(|| sink(exchange));
+                self.guest.call(&context, &tool_call.arguments, sink).await
+            }
+            Operation::GetPrompt(prompt) => {
+                let none = Json::empty_object();
+                self.guest.prompt(&context, prompt.arguments.as_ref().unwrap_or(&none)).await
+            }
+            Operation::ReadResource(_) => self.guest.read(&context).await,
+            other => return Ok(not_known(other.method())),
+        };
+        let is_tool = matches!(call.operation, Operation::CallTool(_));
+        match said {
             Ok(result) => Ok(Answer::Result(result)),
-            Err(CallError::UnknownTool) => Ok(unknown_tool(tool_call.tool.name.as_str())),
+            Err(CallError::Unknown) => Ok(unknown(&call.operation)),
             // As MCP wants it: the model reads what was wrong and can try again.
-            Err(error @ (CallError::InvalidArguments(_) | CallError::Failed(_))) => {
+            Err(error @ (CallError::InvalidArguments(_) | CallError::Failed(_))) if is_tool => {
                 Ok(failed(&error.to_string()))
+            }
+            Err(error @ CallError::InvalidArguments(_)) => {
+                Ok(refusal(code::INVALID_PARAMS, &error.to_string()))
+            }
+            Err(error @ CallError::Failed(_)) => {
+                Ok(refusal(code::INTERNAL_ERROR, &error.to_string()))
             }
             Err(CallError::Failure(Failure::Deadline { .. })) => Err(ConnectorError::Deadline),
             Err(CallError::Failure(failure)) => Err(failure.into()),
         }
     }
+}
+
+impl Wasm {
+    async fn entries<T>(
+        &self,
+        none: impl FnOnce(ConnectorId) -> Entries<T>,
+        kind: ListKind,
+    ) -> Result<Entries<T>, ConnectorError> {
+        let mut entries = none(self.id.clone());
+        let page = self.page(kind).await?;
+        entries.add_page(&page).map_err(|error| bad(of(kind).0, &error))?;
+        Ok(entries)
+    }
+
+    /// What the guest offers of a kind, as the result of a list of one page.
+    async fn page(&self, kind: ListKind) -> Result<Json, ConnectorError> {
+        let member = of(kind).1;
+        let items = self.guest.list(kind).await?;
+        let mut page = format!(r#"{{"{member}":["#).into_bytes();
+        for (place, item) in items.iter().enumerate() {
+            if place > 0 {
+                page.push(b',');
+            }
+            page.extend_from_slice(item.bytes());
+        }
+        page.extend_from_slice(b"]}");
+        Ok(Json::from_checked(page.into()))
+    }
+}
+
+/// The method of a list, and the member of its result that holds the entries.
+const fn of(kind: ListKind) -> (&'static str, &'static str) {
+    match kind {
+        ListKind::Tools => (TOOLS, "tools"),
+        ListKind::Prompts => (PROMPTS, "prompts"),
+        ListKind::Resources => (RESOURCES, "resources"),
+        ListKind::Templates => (TEMPLATES, "resourceTemplates"),
+    }
+}
+
+fn bad(method: &'static str, error: &PeekError) -> PeerError {
+    Fault::Result { method, why: error.to_string() }.into()
 }
 
 impl Connector for Wasm {
@@ -86,21 +151,23 @@ impl Connector for Wasm {
         _proof: &'a Maintenance,
     ) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
         async move {
-            let tools = self.guest.list_tools().await?;
-            let mut page = br#"{"tools":["#.to_vec();
-            for (place, tool) in tools.iter().enumerate() {
-                if place > 0 {
-                    page.push(b',');
-                }
-                page.extend_from_slice(tool.bytes());
-            }
-            page.extend_from_slice(b"]}");
-            let mut listing = Listing::new(self.id.clone());
-            listing.add_page(&Json::from_checked(page.into())).map_err(|error| {
-                let method = Method::ListTools.name();
-                PeerError::from(Fault::Result { method, why: error.to_string() })
-            })?;
-            Ok(listing.into())
+            let mut tools = Listing::new(self.id.clone());
+            let page = self.page(ListKind::Tools).await?;
+            tools.add_page(&page).map_err(|error| bad(TOOLS, &error))?;
+            let mut listed = Listed::from(tools);
+            let exports = self.guest.exports();
+            listed.offer.features = Features {
+                prompts: exports.has(Interface::Prompts),
+                resources: exports.has(Interface::Resources),
+                ..Features::default()
+            };
+            let prompts = self.entries(Entries::prompts, ListKind::Prompts).await;
+            let resources = self.entries(Entries::resources, ListKind::Resources).await;
+            let templates = self.entries(Entries::templates, ListKind::Templates).await;
+            listed.offer.prompts = listed.take(Some(prompts), List::Prompts, PROMPTS);
+            listed.offer.resources = listed.take(Some(resources), List::Resources, RESOURCES);
+            listed.offer.templates = listed.take(Some(templates), List::Resources, TEMPLATES);
+            Ok(listed)
         }
         .boxed()
     }
@@ -167,16 +234,23 @@ fn sink(exchange: Exchange) -> ProgressSink {
     })
 }
 
-/// Components offer tools alone for now: what a server without the capability says.
+/// A component completes nothing and has no tasks: what a server without the capability says.
 fn not_known(method: &str) -> Answer {
-    error(code::METHOD_NOT_FOUND, &format!("{method} is not known here"))
+    refusal(code::METHOD_NOT_FOUND, &format!("{method} is not known here"))
 }
 
-fn unknown_tool(name: &str) -> Answer {
-    error(code::INVALID_PARAMS, &format!("unknown tool: {name}"))
+fn unknown(operation: &Operation) -> Answer {
+    let name = operation.target();
+    match operation {
+        Operation::CallTool(_) => refusal(code::INVALID_PARAMS, &format!("unknown tool: {name}")),
+        Operation::GetPrompt(_) => {
+            refusal(code::INVALID_PARAMS, &format!("unknown prompt: {name}"))
+        }
+        _ => refusal(code::RESOURCE_NOT_FOUND, &format!("resource not found: {name}")),
+    }
 }
 
-fn error(code: i64, message: &str) -> Answer {
+fn refusal(code: i64, message: &str) -> Answer {
     let mut error = format!(r#"{{"code":{code},"message":"#).into_bytes();
     write_string(&mut error, message);
     error.push(b'}');

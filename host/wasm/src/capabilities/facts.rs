@@ -7,6 +7,8 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
+use crate::state::{State, Stop};
+
 /// Most characters of one fact.
 pub const FACT: usize = 128;
 /// Most facts of one session.
@@ -41,4 +43,25 @@ pub trait Facts: Send + Sync + fmt::Debug {
 /// Whether a text can be a fact.
 pub fn is_fact(text: &str) -> bool {
     (1..=FACT).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Adds a fact. What cannot be kept ends the hook: a policy may depend on it.
+pub(crate) async fn add(state: &mut State, fact: &str) -> wasmtime::Result<()> {
+    let added = match (is_fact(fact), state.facts.clone()) {
+        (false, _) => Err(FactsError::Malformed),
+        (true, Some(facts)) => facts.add(fact).await,
+        (true, None) => Err(FactsError::Unavailable("this hook belongs to no session".to_owned())),
+    };
+    added.map_err(|error| match error {
+        FactsError::Unavailable(_) => state.halt(Stop::Host(error.to_string())),
+        error => state.halt(Stop::BadHostCall(error.to_string())),
+    })
+}
+
+pub(crate) fn has(state: &State, fact: &str) -> bool {
+    state.facts.as_ref().is_some_and(|facts| facts.has(fact))
+}
+
+pub(crate) fn all(state: &State) -> Vec<String> {
+    state.facts.as_ref().map_or_else(Vec::new, |facts| facts.all())
 }

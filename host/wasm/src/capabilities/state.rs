@@ -3,10 +3,12 @@
 //! Says what a space can do and holds guests to the bounds of the contract; where values are
 //! kept is the business of whoever implements [`KeyValue`].
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+
+use crate::state::State;
 
 /// Most bytes of a key.
 pub const KEY: usize = 256;
@@ -53,7 +55,40 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
     fn remove<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), KeyValueError>>;
 }
 
-/// Whether a key is one.
-pub(crate) fn is_key(key: &str) -> bool {
-    (1..=KEY).contains(&key.len())
+fn space(state: &State, key: &str) -> Result<Arc<dyn KeyValue>, KeyValueError> {
+    if !(1..=KEY).contains(&key.len()) {
+        return Err(KeyValueError::TooLarge);
+    }
+    let none = || KeyValueError::Unavailable("this binding has no space for values".to_owned());
+    state.reach.state.clone().ok_or_else(none)
+}
+
+pub(crate) async fn get(state: &mut State, key: &str) -> Result<Option<Bytes>, KeyValueError> {
+    space(state, key)?.get(key).await
+}
+
+pub(crate) async fn set(
+    state: &mut State,
+    key: &str,
+    value: Vec<u8>,
+    seconds: Option<u32>,
+) -> Result<(), KeyValueError> {
+    let space = space(state, key)?;
+    if value.len() > VALUE {
+        return Err(KeyValueError::TooLarge);
+    }
+    space.set(key, value.into(), seconds).await
+}
+
+pub(crate) async fn add(
+    state: &mut State,
+    key: &str,
+    by: i64,
+    seconds: Option<u32>,
+) -> Result<i64, KeyValueError> {
+    space(state, key)?.add(key, by, seconds).await
+}
+
+pub(crate) async fn remove(state: &mut State, key: &str) -> Result<(), KeyValueError> {
+    space(state, key)?.remove(key).await
 }
