@@ -1,7 +1,7 @@
 //! The smallest interceptor: one hook on the way in, which lets every call pass. Measures
 //! what a hook costs by itself.
 
-use tidegate_plugin::{Before, Context, Interceptor, Outcome};
+use tidegate_plugin::{Context, Decision, Interceptor, Outcome, Round};
 
 struct Pass;
 
@@ -10,9 +10,9 @@ impl Interceptor for Pass {
         Ok(Self)
     }
 
-    fn before(&self, _context: &Context, _arguments: &str) -> Outcome {
-        Before::Proceed.into()
+    fn before_call(&self, _context: &Context, _arguments: &str, _round: &Round) -> Outcome {
+        Decision::Proceed.into()
     }
 }
 
-tidegate_plugin::export!(interceptor Pass: before);
+tidegate_plugin::export!(interceptor Pass: before_call);

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_plugin::{
-    CallError, Connector, Context, Description,
+    Connector, Context, Description, Failure,
     connector::{arguments, each, problem, structured},
     host,
 };
@@ -54,9 +54,9 @@ struct ById {
 
 const UNKNOWN: &str = "No such contract. Find one with search_contracts.";
 
-fn contracts() -> Result<Vec<Contract>, CallError> {
+fn contracts() -> Result<Vec<Contract>, Failure> {
     serde_json::from_str(include_str!("../data.json"))
-        .map_err(|error| CallError::Failed(error.to_string()))
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 impl Connector for Contracts {
@@ -76,17 +76,17 @@ impl Connector for Contracts {
         each(include_str!("../tools.json"))
     }
 
-    fn call(&self, context: &Context, json: &str) -> Result<String, CallError> {
-        match context.tool.as_str() {
+    fn call(&self, context: &Context, json: &str) -> Result<String, Failure> {
+        match context.target.as_str() {
             "search_contracts" => search(&arguments(json)?),
             "get_contract" => with(&arguments(json)?, structured),
             "contract_summary" => with(&arguments(json)?, summary),
-            _ => Err(CallError::UnknownTool),
+            _ => Err(Failure::Unknown),
         }
     }
 }
 
-fn search(search: &Search) -> Result<String, CallError> {
+fn search(search: &Search) -> Result<String, Failure> {
     let words: Vec<String> =
         search.query.to_lowercase().split_whitespace().map(Into::into).collect();
     let contracts = contracts()?;
@@ -112,15 +112,15 @@ fn search(search: &Search) -> Result<String, CallError> {
 
 fn with(
     by: &ById,
-    work: impl FnOnce(&Contract) -> Result<String, CallError>,
-) -> Result<String, CallError> {
+    work: impl FnOnce(&Contract) -> Result<String, Failure>,
+) -> Result<String, Failure> {
     match contracts()?.iter().find(|contract| contract.id == by.contract_id) {
         Some(contract) => work(contract),
         None => Ok(problem(UNKNOWN)),
     }
 }
 
-fn summary(contract: &Contract) -> Result<String, CallError> {
+fn summary(contract: &Contract) -> Result<String, Failure> {
     let mut done = 0.0;
     let total = Some(f64::from(u32::try_from(contract.clauses.len()).unwrap_or(u32::MAX)));
     let mut titles = Vec::new();

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_plugin::{
-    CallError, Connector, Context, Description,
+    Connector, Context, Description, Failure,
     connector::{arguments, each, problem, structured},
 };
 
@@ -86,9 +86,9 @@ struct Delete {
 
 impl Crm {
     /// What this connector's region lets it see.
-    fn data(&self) -> Result<Data, CallError> {
+    fn data(&self) -> Result<Data, Failure> {
         let mut data: Data = serde_json::from_str(include_str!("../data.json"))
-            .map_err(|error| CallError::Failed(error.to_string()))?;
+            .map_err(|error| Failure::Failed(error.to_string()))?;
         if let Some(region) = &self.region {
             data.accounts.retain(|account| account.region == *region);
         }
@@ -118,21 +118,21 @@ impl Connector for Crm {
         each(include_str!("../tools.json"))
     }
 
-    fn call(&self, context: &Context, json: &str) -> Result<String, CallError> {
+    fn call(&self, context: &Context, json: &str) -> Result<String, Failure> {
         let data = self.data()?;
-        match context.tool.as_str() {
+        match context.target.as_str() {
             "search_contacts" => data.search(&arguments(json)?),
             "get_account" => data.account(&arguments(json)?),
             "list_opportunities" => data.opportunities(&arguments(json)?),
             "update_opportunity" => data.update(&arguments(json)?),
             "delete_contact" => data.delete(&arguments(json)?),
-            _ => Err(CallError::UnknownTool),
+            _ => Err(Failure::Unknown),
         }
     }
 }
 
 impl Data {
-    fn search(&self, search: &Search) -> Result<String, CallError> {
+    fn search(&self, search: &Search) -> Result<String, Failure> {
         let query = search.query.to_lowercase();
         let company = |id: &str| {
             self.accounts
@@ -154,7 +154,7 @@ impl Data {
         structured(&json!({ "contacts": shown, "total": total }))
     }
 
-    fn account(&self, by: &ByAccount) -> Result<String, CallError> {
+    fn account(&self, by: &ByAccount) -> Result<String, Failure> {
         let Some(account) = self.accounts.iter().find(|account| account.id == by.account_id) else {
             return Ok(problem("No such account. Find one with search_contacts."));
         };
@@ -167,7 +167,7 @@ impl Data {
         }))
     }
 
-    fn opportunities(&self, by: &ByStage) -> Result<String, CallError> {
+    fn opportunities(&self, by: &ByStage) -> Result<String, Failure> {
         let shown: Vec<_> = self
             .opportunities
             .iter()
@@ -177,7 +177,7 @@ impl Data {
         structured(&json!({ "opportunities": shown, "total_eur": total }))
     }
 
-    fn update(&self, update: &Update) -> Result<String, CallError> {
+    fn update(&self, update: &Update) -> Result<String, Failure> {
         let Some(before) = self.opportunities.iter().find(|one| one.id == update.opportunity_id)
         else {
             return Ok(problem("No such opportunity. List them with list_opportunities."));
@@ -190,7 +190,7 @@ impl Data {
         structured(&json!({ "before": before, "after": after }))
     }
 
-    fn delete(&self, delete: &Delete) -> Result<String, CallError> {
+    fn delete(&self, delete: &Delete) -> Result<String, Failure> {
         match self.contacts.iter().find(|contact| contact.id == delete.contact_id) {
             Some(contact) => structured(&json!({ "deleted": contact.id })),
             None => Ok(problem("No such contact. Find one with search_contacts.")),

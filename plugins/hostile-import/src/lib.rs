@@ -1,6 +1,6 @@
 //! Imports an interface that no gateway offers. For the host's tests only.
 
-use tidegate_plugin::{Before, Context, Interceptor, Outcome};
+use tidegate_plugin::{Context, Decision, Interceptor, Outcome, Round};
 
 mod bindings {
     #![allow(missing_docs, unreachable_pub, reason = "generated code")]
@@ -21,9 +21,9 @@ impl Interceptor for Greedy {
         Ok(Self)
     }
 
-    fn before(&self, _context: &Context, _arguments: &str) -> Outcome {
-        Before::Refuse(bindings::evil::host::files::read("/etc/passwd")).into()
+    fn before_call(&self, _context: &Context, _arguments: &str, _round: &Round) -> Outcome {
+        Decision::Refuse(bindings::evil::host::files::read("/etc/passwd")).into()
     }
 }
 
-tidegate_plugin::export!(interceptor Greedy: before);
+tidegate_plugin::export!(interceptor Greedy: before_call);

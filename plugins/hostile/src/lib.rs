@@ -9,8 +9,8 @@ use std::{
 
 use serde::Deserialize;
 use tidegate_plugin::{
-    After, Answer, Before, CallError, Connector, Context, Customizer, Description, Edit,
-    Interceptor, Outcome, Scope,
+    Answer, Connector, Context, Customizer, Decision, Description, Edit, Failure, Interceptor,
+    ListKind, Outcome, Question, QuestionDecision, Reply, Review, Round, Scope, Shown,
     customizer::edit,
     host::{self, Level},
 };
@@ -59,6 +59,20 @@ impl Hostile {
             "random" => format!(r#"{{"bytes":{}}}"#, host::random(32).len()),
             "too_much_random" => format!(r#"{{"bytes":{}}}"#, host::random(1 << 20).len()),
             "clock" => format!(r#"{{"now":{}}}"#, host::now()),
+            "state_values" => values(),
+            "facts" => {
+                host::fact_add("read:customer-data");
+                format!(
+                    r#"{{"has":{},"all":{:?}}}"#,
+                    host::fact_has("read:customer-data"),
+                    host::facts()
+                )
+            }
+            "bad_fact" => {
+                host::fact_add("two words");
+                "{}".to_owned()
+            }
+            "remaining" => format!(r#"{{"some":{}}}"#, host::remaining() > 0),
             "wait" => {
                 while !host::cancelled() {
                     black_box(());
@@ -78,6 +92,20 @@ mod core {
         #[cfg(not(target_arch = "wasm32"))]
         panic!("a trap")
     }
+}
+
+/// Keeps, counts, reads and forgets.
+fn values() -> String {
+    let set = host::state_set("k", b"v", Some(60)).is_ok();
+    let count = host::state_add("n", 2, None).unwrap_or(-1);
+    let value = host::state_get("k").ok().flatten().unwrap_or_default();
+    let value = String::from_utf8_lossy(&value).into_owned();
+    let too_large = host::state_set("big", &vec![0; (64 << 10) + 1], None).is_err();
+    let no_key = host::state_get("").is_err();
+    let removed = host::state_remove("k").is_ok();
+    format!(
+        r#"{{"set":{set},"count":{count},"value":"{value}","too_large":{too_large},"no_key":{no_key},"removed":{removed}}}"#
+    )
 }
 
 fn hog() -> String {
@@ -100,42 +128,151 @@ impl Interceptor for Hostile {
         tidegate_plugin::read(config)
     }
 
-    fn before(&self, context: &Context, arguments: &str) -> Outcome {
+    fn before_call(&self, context: &Context, arguments: &str, round: &Round) -> Outcome {
         match self.act.as_str() {
-            "proceed" => Before::Proceed.into(),
-            "replace" => Before::Replace(format!(r#"{{"was":{arguments}}}"#)).into(),
-            "refuse" => Before::Refuse(format!("not for {}", context.user)).into(),
+            "ask" => ask(round),
+            "ask_badly" => asking(r#"{"type":"object","properties":{"a":{"type":"object"}}}"#),
+            "proceed" => Decision::Proceed.into(),
+            "replace" => Decision::Replace(format!(r#"{{"was":{arguments}}}"#)).into(),
+            "refuse" => Decision::Refuse(format!("not for {}", context.user)).into(),
             "state" => {
                 let state = Some(arguments.as_bytes().to_vec());
-                Outcome { decision: Before::Proceed, state }
+                Outcome { decision: Decision::Proceed, state }
             }
             "huge_state" => {
-                Outcome { decision: Before::Proceed, state: Some(vec![0; (64 << 10) + 1]) }
+                Outcome { decision: Decision::Proceed, state: Some(vec![0; (64 << 10) + 1]) }
             }
-            "context" => Before::Answer(told(context)).into(),
-            _ => Before::Answer(self.act()).into(),
+            "context" => Decision::Answer(told(context)).into(),
+            _ => Decision::Answer(self.act()).into(),
         }
     }
 
-    fn after(&self, _context: &Context, answer: Answer<'_>, state: Option<&[u8]>) -> After {
+    fn after_call(&self, _context: &Context, answer: &Answer, state: Option<&[u8]>) -> Review {
         match self.act.as_str() {
-            "proceed" => After::Proceed,
-            "refuse" => After::Refuse("withheld".into()),
-            "replace" => After::Replace(format!(r#"{{"was":{}}}"#, answer.json())),
+            "proceed" => Review::Proceed,
+            "refuse" => Review::Refuse("withheld".into()),
+            "replace" => Review::Replace(format!(r#"{{"was":{}}}"#, answer.json())),
             "state" => {
                 let state = state.map(|state| String::from_utf8_lossy(state).into_owned());
-                After::Replace(format!(r#"{{"state":{}}}"#, state.unwrap_or("null".into())))
+                Review::Replace(format!(r#"{{"state":{}}}"#, state.unwrap_or("null".into())))
             }
-            _ => After::Replace(self.act()),
+            _ => Review::Replace(self.act()),
         }
     }
+
+    fn before_prompt(&self, _context: &Context, arguments: &str, round: &Round) -> Outcome {
+        match self.act.as_str() {
+            "replace" => Decision::Replace(format!(r#"{{"was":{arguments}}}"#)).into(),
+            "ask" => ask(round),
+            _ => Decision::Proceed.into(),
+        }
+    }
+
+    fn after_prompt(&self, _context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
+        match self.act.as_str() {
+            "replace" => Review::Replace(r#"{"messages":[]}"#.into()),
+            "bad_result" => Review::Replace("{}".into()),
+            "refuse" if answer.is_result() => Review::Refuse("withheld".into()),
+            _ => Review::Proceed,
+        }
+    }
+
+    fn before_read(&self, context: &Context, round: &Round) -> Outcome {
+        match self.act.as_str() {
+            "replace" => Decision::Replace("{}".into()).into(),
+            "refuse" => Decision::Refuse(format!("not {}", context.target)).into(),
+            "answer" => Decision::Answer(r#"{"contents":[]}"#.into()).into(),
+            "ask" => ask(round),
+            _ => Decision::Proceed.into(),
+        }
+    }
+
+    fn after_read(&self, _context: &Context, _answer: &Answer, _state: Option<&[u8]>) -> Review {
+        match self.act.as_str() {
+            "replace" => Review::Replace(r#"{"contents":[]}"#.into()),
+            "bad_result" => Review::Replace("{}".into()),
+            _ => Review::Proceed,
+        }
+    }
+
+    fn before_completion(&self, _context: &Context, _argument: &str) -> Outcome {
+        match self.act.as_str() {
+            "replace" => Decision::Replace(r#"{"name":"city","value":"Kiel"}"#.into()).into(),
+            "bad_result" => Decision::Replace(r#"{"name":"other","value":"x"}"#.into()).into(),
+            "ask" => asking(r#"{"type":"object","properties":{}}"#),
+            _ => Decision::Proceed.into(),
+        }
+    }
+
+    fn after_completion(
+        &self,
+        _context: &Context,
+        _answer: &Answer,
+        _state: Option<&[u8]>,
+    ) -> Review {
+        match self.act.as_str() {
+            "replace" => Review::Replace(r#"{"completion":{"values":["Kiel"]}}"#.into()),
+            "bad_result" => Review::Replace("{}".into()),
+            _ => Review::Proceed,
+        }
+    }
+
+    fn shown(&self, _context: &Context, kind: ListKind, items: &[String]) -> Vec<Shown> {
+        let verdict = |place: usize| match self.act.as_str() {
+            "hide" if place == 0 => Shown::Hide,
+            "relabel" => Shown::Relabel(format!(r#"{{"title":"{kind:?} {place}"}}"#)),
+            "bad_result" => Shown::Relabel(r#"{"name":"other"}"#.into()),
+            _ => Shown::Show,
+        };
+        let count = if self.act == "too_few" { 0 } else { items.len() };
+        (0..count).map(verdict).collect()
+    }
+
+    fn on_question(&self, context: &Context, _params: &str) -> QuestionDecision {
+        match self.act.as_str() {
+            "replace" if context.method == "elicitation/create" => QuestionDecision::Replace(
+                r#"{"message":"May I?","requestedSchema":{"type":"object","properties":{}}}"#
+                    .into(),
+            ),
+            "bad_result" => QuestionDecision::Replace(
+                r#"{"message":"May I?","requestedSchema":{"type":"object"}}"#.into(),
+            ),
+            "refuse" => QuestionDecision::Refuse("nobody is to be asked".into()),
+            "answer" => QuestionDecision::Answer(r#"{"action":"decline"}"#.into()),
+            _ => QuestionDecision::Proceed,
+        }
+    }
+}
+
+/// Asks once, and does what the person says.
+fn ask(round: &Round) -> Outcome {
+    match &round.reply {
+        None => {
+            let said = asking(r#"{"type":"object","properties":{"why":{"type":"string"}}}"#);
+            Outcome { state: Some(b"asked".to_vec()), ..said }
+        }
+        Some(Reply::Accept(said)) => {
+            let state = String::from_utf8_lossy(round.state.as_deref().unwrap_or(b"")).into_owned();
+            let number = round.number;
+            Decision::Replace(format!(r#"{{"said":{said},"state":"{state}","round":{number}}}"#))
+                .into()
+        }
+        Some(Reply::Decline) => Decision::Refuse("they said no".into()).into(),
+        Some(Reply::Cancel) => asking(r#"{"type":"object","properties":{}}"#),
+    }
+}
+
+fn asking(schema: &str) -> Outcome {
+    let question = Question { message: "Are you sure?".into(), schema: schema.into() };
+    Decision::Ask(question).into()
 }
 
 fn told(context: &Context) -> String {
     tidegate_plugin::serde_json::json!({
         "call_id": context.call_id, "org": context.org, "vmcp": context.vmcp,
-        "connector": context.connector, "tool": context.tool, "method": context.method,
+        "connector": context.connector, "tool": context.target, "method": context.method,
         "user": context.user, "groups": context.groups, "client": context.client,
+        "trace_parent": context.trace_parent,
     })
     .to_string()
 }
@@ -186,11 +323,11 @@ impl Connector for Hostile {
         }
     }
 
-    fn call(&self, _context: &Context, arguments: &str) -> Result<String, CallError> {
+    fn call(&self, _context: &Context, arguments: &str) -> Result<String, Failure> {
         match self.act.as_str() {
-            "unknown_tool" => Err(CallError::UnknownTool),
-            "invalid" => Err(CallError::InvalidArguments(arguments.into())),
-            "failed" => Err(CallError::Failed("out of order".into())),
+            "unknown_tool" => Err(Failure::Unknown),
+            "invalid" => Err(Failure::InvalidArguments(arguments.into())),
+            "failed" => Err(Failure::Failed("out of order".into())),
             "progress" => {
                 for step in 1..=3 {
                     host::progress(f64::from(step), Some(3.0), Some("working"));
@@ -203,7 +340,16 @@ impl Connector for Hostile {
 }
 
 tidegate_plugin::export!(@configuration Hostile, interceptor);
-tidegate_plugin::export!(@event before Hostile);
-tidegate_plugin::export!(@event after Hostile);
+tidegate_plugin::export!(@event before_call Hostile);
+tidegate_plugin::export!(@event after_call Hostile);
+tidegate_plugin::export!(@event before_prompt Hostile);
+tidegate_plugin::export!(@event after_prompt Hostile);
+tidegate_plugin::export!(@event before_read Hostile);
+tidegate_plugin::export!(@event after_read Hostile);
+tidegate_plugin::export!(@event before_completion Hostile);
+tidegate_plugin::export!(@event after_completion Hostile);
+tidegate_plugin::export!(@event shown Hostile);
+tidegate_plugin::export!(@event on_question Hostile);
 tidegate_plugin::export!(@event customize Hostile);
+tidegate_plugin::export!(@event server Hostile);
 tidegate_plugin::export!(@event tools Hostile);

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_plugin::{
-    CallError, Connector, Context, Description,
+    Connector, Context, Description, Failure,
     connector::{arguments, each, problem, structured},
 };
 
@@ -38,9 +38,9 @@ struct Compose {
     body: String,
 }
 
-fn messages() -> Result<Vec<Message>, CallError> {
+fn messages() -> Result<Vec<Message>, Failure> {
     serde_json::from_str(include_str!("../data.json"))
-        .map_err(|error| CallError::Failed(error.to_string()))
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 impl Connector for Mail {
@@ -60,18 +60,18 @@ impl Connector for Mail {
         each(include_str!("../tools.json"))
     }
 
-    fn call(&self, context: &Context, json: &str) -> Result<String, CallError> {
-        match context.tool.as_str() {
+    fn call(&self, context: &Context, json: &str) -> Result<String, Failure> {
+        match context.target.as_str() {
             "search_messages" => search(&arguments(json)?),
             "read_message" => read(&arguments(json)?),
             "draft_message" => draft(&arguments(json)?),
             "send_message" => send(&arguments(json)?),
-            _ => Err(CallError::UnknownTool),
+            _ => Err(Failure::Unknown),
         }
     }
 }
 
-fn search(search: &Search) -> Result<String, CallError> {
+fn search(search: &Search) -> Result<String, Failure> {
     let query = search.query.to_lowercase();
     let messages = messages()?;
     let found: Vec<_> = messages
@@ -93,20 +93,20 @@ fn search(search: &Search) -> Result<String, CallError> {
     structured(&json!({ "messages": shown, "total": found.len() }))
 }
 
-fn read(by: &ById) -> Result<String, CallError> {
+fn read(by: &ById) -> Result<String, Failure> {
     match messages()?.iter().find(|message| message.id == by.message_id) {
         Some(message) => structured(message),
         None => Ok(problem("No such message. Find one with search_messages.")),
     }
 }
 
-fn draft(compose: &Compose) -> Result<String, CallError> {
+fn draft(compose: &Compose) -> Result<String, Failure> {
     let preview =
         format!("To: {}\nSubject: {}\n\n{}", compose.to.join(", "), compose.subject, compose.body);
     structured(&json!({ "draft_id": number("drf", compose), "preview": preview }))
 }
 
-fn send(compose: &Compose) -> Result<String, CallError> {
+fn send(compose: &Compose) -> Result<String, Failure> {
     if let Some(bad) = compose.to.iter().find(|address| !address.contains('@')) {
         return Ok(problem(&format!("`{bad}` is no e-mail address.")));
     }

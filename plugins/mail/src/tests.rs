@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 
-fn call(tool: &str, arguments: &str) -> Result<Value, CallError> {
+fn call(tool: &str, arguments: &str) -> Result<Value, Failure> {
     let context = Context {
         call_id: "0".repeat(32),
         org: "default".into(),
@@ -59,8 +59,8 @@ fn tools_answer() {
 
 #[test]
 fn what_is_not_there_is_said() {
-    assert!(matches!(call("nothing", "{}"), Err(CallError::UnknownTool)));
-    assert!(matches!(call("search_messages", "{}"), Err(CallError::InvalidArguments(_))));
+    assert!(matches!(call("nothing", "{}"), Err(Failure::Unknown)));
+    assert!(matches!(call("search_messages", "{}"), Err(Failure::InvalidArguments(_))));
     let result = call("read_message", r#"{"message_id":"msg-0"}"#).unwrap();
     assert_eq!(result["isError"], true);
 }
@@ -72,6 +72,6 @@ fn every_listed_tool_exists() {
     for tool in tools {
         let tool: Value = serde_json::from_str(&tool).unwrap();
         let name = tool["name"].as_str().unwrap();
-        assert!(!matches!(call(name, "{}"), Err(CallError::UnknownTool)), "{name}");
+        assert!(!matches!(call(name, "{}"), Err(Failure::Unknown)), "{name}");
     }
 }

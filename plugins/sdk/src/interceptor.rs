@@ -1,79 +1,102 @@
-//! Plugins that look at calls and answers.
+//! Plugins that look at what goes to connectors and what comes back.
 
-use crate::Context;
+use crate::{Answer, Context, Decision, Outcome, Review, Round};
 
-/// What becomes of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Before {
-    /// Go on, nothing changed.
-    Proceed,
-    /// Go on with these arguments: the JSON text of an object.
-    Replace(String),
-    /// Stop; the text is shown to the caller.
-    Refuse(String),
-    /// Stop and answer with this `CallToolResult` (JSON text).
-    Answer(String),
-}
+pub use crate::bindings::on_question::exports::tidegate::plugin::on_question::Decision as QuestionDecision;
+pub use crate::bindings::shown::exports::tidegate::plugin::shown::{
+    Kind as ListKind, Verdict as Shown,
+};
 
-/// A decision and what the same plugin's `after` is to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// What becomes of the call.
-    pub decision: Before,
-    /// At most 64 KiB, the only memory between the two hooks of a call.
-    pub state: Option<Vec<u8>>,
-}
-
-impl From<Before> for Outcome {
-    fn from(decision: Before) -> Self {
+impl From<Decision> for Outcome {
+    fn from(decision: Decision) -> Self {
         Self { decision, state: None }
     }
 }
 
-/// What the connector said; JSON text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer<'a> {
-    /// The `result` member.
-    Result(&'a str),
-    /// The `error` member.
-    Error(&'a str),
-}
-
-impl<'a> Answer<'a> {
-    /// The text of either.
-    pub fn json(self) -> &'a str {
+impl Answer {
+    /// The JSON text of either.
+    pub fn json(&self) -> &str {
         match self {
             Self::Result(json) | Self::Error(json) => json,
         }
     }
+
+    /// Whether it is a result (which may still say `isError`).
+    pub fn is_result(&self) -> bool {
+        matches!(self, Self::Result(_))
+    }
 }
 
-/// What becomes of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum After {
-    /// Pass it on as it is.
-    Proceed,
-    /// Pass this on instead (JSON text of the same kind).
-    Replace(String),
-    /// Withhold it; the text is shown to the caller.
-    Refuse(String),
+impl Round {
+    /// The first time that the hook runs for an operation.
+    pub fn first() -> Self {
+        Self { number: 0, reply: None, state: None }
+    }
 }
 
 /// An interceptor. Every hook runs in a fresh instance: nothing survives in statics.
+///
+/// Implement the hooks that are named in [`export!`](crate::export); the host calls no other.
+/// JSON is text; a hook that returns `Proceed` costs nobody a parse.
 pub trait Interceptor: Sized {
     /// The JSON Schema of the configuration.
     const SCHEMA: &'static str = crate::NO_CONFIGURATION;
 
-    /// Takes the configuration; an error refuses the call with its text.
+    /// Takes the configuration; an error refuses the operation with its text.
     fn configure(config: &str) -> Result<Self, String>;
 
-    /// A call is about to go out.
-    fn before(&self, _context: &Context, _arguments: &str) -> Outcome {
-        Before::Proceed.into()
+    /// A tool is about to be called.
+    fn before_call(&self, _context: &Context, _arguments: &str, _round: &Round) -> Outcome {
+        Decision::Proceed.into()
     }
 
-    /// The answer has come.
-    fn after(&self, _context: &Context, _answer: Answer<'_>, _state: Option<&[u8]>) -> After {
-        After::Proceed
+    /// A tool has answered; `state` is what `before_call` handed over.
+    fn after_call(&self, _context: &Context, _answer: &Answer, _state: Option<&[u8]>) -> Review {
+        Review::Proceed
+    }
+
+    /// A prompt is about to be fetched.
+    fn before_prompt(&self, _context: &Context, _arguments: &str, _round: &Round) -> Outcome {
+        Decision::Proceed.into()
+    }
+
+    /// A prompt has been fetched.
+    fn after_prompt(&self, _context: &Context, _answer: &Answer, _state: Option<&[u8]>) -> Review {
+        Review::Proceed
+    }
+
+    /// A resource, `context.target`, is about to be read.
+    fn before_read(&self, _context: &Context, _round: &Round) -> Outcome {
+        Decision::Proceed.into()
+    }
+
+    /// A resource has been read.
+    fn after_read(&self, _context: &Context, _answer: &Answer, _state: Option<&[u8]>) -> Review {
+        Review::Proceed
+    }
+
+    /// An argument is about to be completed: `{"name": …, "value": …}`.
+    fn before_completion(&self, _context: &Context, _argument: &str) -> Outcome {
+        Decision::Proceed.into()
+    }
+
+    /// A completion has come back.
+    fn after_completion(
+        &self,
+        _context: &Context,
+        _answer: &Answer,
+        _state: Option<&[u8]>,
+    ) -> Review {
+        Review::Proceed
+    }
+
+    /// A caller asks what there is: one verdict for each item, in the same order.
+    fn shown(&self, _context: &Context, _kind: ListKind, items: &[String]) -> Vec<Shown> {
+        items.iter().map(|_| Shown::Show).collect()
+    }
+
+    /// The connector asks the person or the model; `context.method` says which.
+    fn on_question(&self, _context: &Context, _params: &str) -> QuestionDecision {
+        QuestionDecision::Proceed
     }
 }
