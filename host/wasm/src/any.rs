@@ -1,19 +1,13 @@
 //! Components that were not written for Tidegate: each exported function is a tool.
 //!
-//! Names come from the functions, schemas from their types ([`schema`]), values are converted
-//! both ways ([`value`]). A function whose types have no JSON (resources, streams, futures)
+//! Names come from the functions and their interfaces ([`names`]), schemas from their types
+//! ([`shape`], [`schema`]), descriptions from the comments that the file carries ([`docs`]).
+//! Values are converted both ways ([`value`], [`text`]). A function whose types have no JSON
 //! is left out with a reason. Knows nothing of `tidegate:plugin`.
 
-use std::{collections::BTreeMap, fmt};
+use std::{fmt, sync::Arc};
 
-use serde_json::{Map, Value, json};
-use wasmtime::{
-    Engine, Result,
-    component::{
-        Component as Compiled, ComponentExportIndex, InstancePre, Val,
-        types::{ComponentFunc, ComponentItem, Type},
-    },
-};
+use wasmtime::{Result, component::InstancePre};
 
 use crate::{
     CallContext, CallError, Description, Exports, Interface, ListKind,
@@ -21,131 +15,37 @@ use crate::{
     world::{Guest, Pending, World},
 };
 
+mod docs;
+mod function;
+mod misfit;
+mod names;
+mod number;
 mod schema;
+mod shape;
+mod text;
 mod value;
 
-/// One exported function.
-struct Function {
-    index: ComponentExportIndex,
-    parameters: Vec<(String, Type)>,
-    result: Option<Type>,
-    definition: Map<String, Value>,
-}
+#[cfg(test)]
+mod tests;
+
+pub(crate) use function::Functions;
 
 /// A component whose functions are tools.
 pub(crate) struct AnyComponent {
     pre: InstancePre<State>,
-    functions: BTreeMap<String, Function>,
+    functions: Arc<Functions>,
 }
 
 impl fmt::Debug for AnyComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.functions.keys()).finish()
+        f.debug_tuple("AnyComponent").field(&self.functions).finish()
     }
 }
 
 impl AnyComponent {
-    pub(crate) fn new(pre: InstancePre<State>) -> Self {
-        let functions = functions(pre.component());
-        Self { pre, functions }
+    pub(crate) fn new(pre: InstancePre<State>, functions: &Arc<Functions>) -> Self {
+        Self { pre, functions: Arc::clone(functions) }
     }
-}
-
-/// Whether the component exports any function that can be a tool.
-pub(crate) fn has_functions(component: &Compiled) -> bool {
-    !functions(component).is_empty()
-}
-
-fn functions(component: &Compiled) -> BTreeMap<String, Function> {
-    let mut found = BTreeMap::new();
-    for (interface, name, index, function) in exported(component) {
-        match tool(&interface, &name, index, &function) {
-            Ok(tool) => {
-                let short = published(&name);
-                // The same name in two interfaces: the later ones are told apart by theirs.
-                let name = if found.contains_key(&short) {
-                    published(&format!("{interface}.{name}"))
-                } else {
-                    short
-                };
-                found.insert(name, tool);
-            }
-            Err(reason) => {
-                tracing::warn!(interface, function = name, "the function is no tool: {reason}")
-            }
-        }
-    }
-    for (name, function) in &mut found {
-        function.definition.insert("name".into(), name.as_str().into());
-    }
-    found
-}
-
-/// Interface (empty at the root), name, place and type of every exported function.
-fn exported(component: &Compiled) -> Vec<(String, String, ComponentExportIndex, ComponentFunc)> {
-    let engine: &Engine = component.engine();
-    let mut found = Vec::new();
-    for (name, export) in component.component_type().exports(engine) {
-        let Some(outer) = component.get_export_index(None, name) else { continue };
-        match export.ty {
-            ComponentItem::ComponentFunc(function) => {
-                found.push((String::new(), name.to_owned(), outer, function));
-            }
-            ComponentItem::ComponentInstance(instance) => {
-                for (inner, item) in instance.exports(engine) {
-                    let index = component.get_export_index(Some(&outer), inner);
-                    if let (ComponentItem::ComponentFunc(function), Some(index)) = (item.ty, index)
-                    {
-                        found.push((name.to_owned(), inner.to_owned(), index, function));
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-/// What may stand in a tool's name.
-fn published(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
-        .take(64)
-        .collect()
-}
-
-fn tool(
-    interface: &str,
-    name: &str,
-    index: ComponentExportIndex,
-    function: &ComponentFunc,
-) -> Result<Function, String> {
-    if name.starts_with('[') {
-        return Err("it belongs to a resource, which has no json".into());
-    }
-    if function.async_() {
-        return Err("it is asynchronous".into());
-    }
-    let parameters: Vec<(String, Type)> =
-        function.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
-    let result = function.results().next();
-    let input = schema::object(parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone())))?;
-    let output = match &result {
-        Some(Type::Result(result)) => result.ok().map(|ok| schema::of(&ok)).transpose()?,
-        Some(ty) => Some(schema::of(ty)?),
-        None => None,
-    };
-    let origin = if interface.is_empty() { String::new() } else { format!(" of `{interface}`") };
-    let mut definition = Map::new();
-    definition.insert("description".into(), format!("The function `{name}`{origin}.").into());
-    definition.insert("inputSchema".into(), input);
-    if let Some(output) = output {
-        let output = json!({
-            "type": "object", "properties": { "result": output }, "required": ["result"],
-        });
-        definition.insert("outputSchema".into(), output);
-    }
-    Ok(Function { index, parameters, result, definition })
 }
 
 impl World for AnyComponent {
@@ -173,9 +73,8 @@ impl World for AnyComponent {
         _kind: ListKind,
         _config: &'a str,
     ) -> Pending<'a, Result<Vec<String>, String>> {
-        let definitions = self.functions.values().map(|function| &function.definition);
-        let tools = definitions.map(serde_json::to_string).collect::<Result<_, _>>();
-        Box::pin(async move { Ok(tools.map_err(|error| error.to_string())) })
+        let tools = self.functions.definitions();
+        Box::pin(async move { Ok(Ok(tools)) })
     }
 
     fn call<'a>(
@@ -197,51 +96,9 @@ impl World for AnyComponent {
             let Some(entry) = instance.get_func(&mut *store, function.index) else {
                 return Ok(Err(CallError::Unknown));
             };
-            let mut results = vec![Val::Bool(false); usize::from(function.result.is_some())];
+            let mut results = function.results();
             entry.call_async(&mut *store, &arguments, &mut results).await?;
-            Ok(Ok(answer(results.first())))
+            Ok(Ok(function.answer(&results)?))
         })
-    }
-}
-
-impl Function {
-    fn arguments(&self, text: &str) -> Result<Vec<Val>, String> {
-        let given: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let Value::Object(mut given) = given else {
-            return Err("the arguments are no object".into());
-        };
-        let mut values = Vec::with_capacity(self.parameters.len());
-        for (name, ty) in &self.parameters {
-            let value = given.remove(name).unwrap_or_default();
-            values.push(value::to_val(&value, ty).map_err(|error| format!("`{name}`{error}"))?);
-        }
-        match given.keys().next() {
-            Some(name) => Err(format!("there is no argument `{name}`")),
-            None => Ok(values),
-        }
-    }
-}
-
-/// A `CallToolResult`; the error of a `result` is one that the model should see.
-fn answer(result: Option<&Val>) -> String {
-    let (value, is_error) = match result {
-        None | Some(Val::Result(Ok(None))) => {
-            return json!({ "content": [{ "type": "text", "text": "done" }] }).to_string();
-        }
-        Some(Val::Result(Ok(Some(value)))) => (value::to_json(value), false),
-        Some(Val::Result(Err(value))) => {
-            (value.as_deref().map_or(Value::Null, value::to_json), true)
-        }
-        Some(value) => (value::to_json(value), false),
-    };
-    let text = match &value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let content = json!([{ "type": "text", "text": text }]);
-    if is_error {
-        json!({ "content": content, "isError": true }).to_string()
-    } else {
-        json!({ "content": content, "structuredContent": { "result": value } }).to_string()
     }
 }

@@ -11,7 +11,8 @@ use tidegate_model::Json;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 
 use crate::{
-    Capability, Exports, Failure, Grants, Interface, Limits, Reach, any,
+    Capability, Exports, Failure, Grants, Interface, Limits, Reach,
+    any::Functions,
     cache::hex,
     capabilities::wasi,
     hook::{Prepared, run},
@@ -42,6 +43,16 @@ pub enum LoadError {
          could be a tool"
     )]
     NothingExported,
+    /// It exports functions, but none that could be a tool.
+    #[error("none of the component's functions can be a tool: `{function}`: {reason}{more}")]
+    NoTool {
+        /// The first of them.
+        function: String,
+        /// Why it cannot.
+        reason: String,
+        /// How many others there are.
+        more: String,
+    },
     /// It was made for a version of the contract that this gateway does not know.
     #[error(
         "the component was built for version `{version}` of `tidegate:plugin`; this gateway runs \
@@ -99,6 +110,8 @@ struct Loaded {
     capabilities: BTreeSet<Capability>,
     needs_wasi: bool,
     schema: Option<(Json, Validator)>,
+    /// What a component that knows nothing of the contract offers; empty for others.
+    functions: Arc<Functions>,
 }
 
 /// A component, ready to be bound. Cheap to clone.
@@ -152,6 +165,13 @@ impl Component {
         self.loaded.exports
     }
 
+    /// Functions that it exports and that are no tools, each with the reason: what is called
+    /// `interface#function`, and why it is left out. Empty for a component built for the
+    /// contract, whose functions are never tools.
+    pub fn refused(&self) -> &[(String, String)] {
+        self.loaded.functions.refused()
+    }
+
     /// The capabilities it imports, each of which has to be granted.
     pub fn capabilities(&self) -> &BTreeSet<Capability> {
         &self.loaded.capabilities
@@ -188,7 +208,8 @@ impl Component {
 
     pub(crate) fn adapt(&self, grants: Grants) -> Result<Box<dyn world::World>, LoadError> {
         let pre = link(&self.loaded, grants).map_err(|error| mismatch(&error))?;
-        self.loaded.version.adapt(pre).map_err(|error| mismatch(&error))
+        let functions = &self.loaded.functions;
+        self.loaded.version.adapt(pre, functions).map_err(|error| mismatch(&error))
     }
 }
 
@@ -229,6 +250,7 @@ fn compile(shared: Arc<Shared>, bytes: &[u8]) -> Result<Loaded, LoadError> {
         }
     };
     let version = version(&shared, &compiled)?;
+    let functions = functions(version, &compiled, bytes)?;
     let (capabilities, needs_wasi) = imports(&shared, &compiled, version)?;
     let mut loaded = Loaded {
         shared,
@@ -241,10 +263,14 @@ fn compile(shared: Arc<Shared>, bytes: &[u8]) -> Result<Loaded, LoadError> {
         capabilities,
         needs_wasi,
         schema: None,
+        functions: Arc::new(functions),
     };
     // A trial with everything granted tells whether all shapes fit, before anybody binds it.
     let pre = link(&loaded, Grants::all()).map_err(|error| mismatch(&error))?;
-    loaded.exports = version.adapt(pre).map_err(|error| mismatch(&error))?.exports();
+    loaded.exports = version
+        .adapt(pre, &loaded.functions)
+        .map_err(|error| mismatch(&error))?
+        .exports();
     let exports = loaded.exports;
     if !(exports.is_interceptor() || exports.is_customizer() || exports.is_connector()) {
         return Err(LoadError::NothingExported);
@@ -273,10 +299,26 @@ fn version(shared: &Shared, compiled: &Compiled) -> Result<Version, LoadError> {
                 .ok_or_else(|| LoadError::UnknownVersion { version: version.to_owned() });
         }
     }
-    if any::has_functions(compiled) {
-        return Ok(Version::Any);
+    Ok(Version::Any)
+}
+
+/// What a component offers that exports nothing of the contract.
+fn functions(version: Version, compiled: &Compiled, file: &[u8]) -> Result<Functions, LoadError> {
+    if version != Version::Any {
+        return Ok(Functions::default());
     }
-    Err(LoadError::NothingExported)
+    let functions = Functions::read(compiled, file);
+    if !functions.is_empty() {
+        return Ok(functions);
+    }
+    let Some(((function, reason), rest)) = functions.refused().split_first() else {
+        return Err(LoadError::NothingExported);
+    };
+    let more = match rest.len() {
+        0 => String::new(),
+        more => format!(" (and {more} more, for reasons of their own)"),
+    };
+    Err(LoadError::NoTool { function: function.clone(), reason: reason.clone(), more })
 }
 
 /// The capabilities among the imports, and whether any is WASI's.
@@ -311,7 +353,7 @@ fn imports(
 /// Asks the component, with every capability linked but none needed: a schema is constant.
 async fn schema(loaded: &Loaded) -> Result<(Json, Validator), LoadError> {
     let pre = link(loaded, Grants::all()).map_err(|error| mismatch(&error))?;
-    let world = loaded.version.adapt(pre).map_err(|error| mismatch(&error))?;
+    let world = loaded.version.adapt(pre, &loaded.functions).map_err(|error| mismatch(&error))?;
     let limits = Limits { host_calls: 0, ..Limits::CUSTOMIZER };
     let label: Arc<str> = "schema".into();
     let prepared =

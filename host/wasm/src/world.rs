@@ -3,7 +3,7 @@
 //! The version is read from the component's own export names. Nothing outside an adapter
 //! mentions a generated type; nothing but this file matches on versions.
 
-use std::{fmt, pin::Pin};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use tidegate_model::{Answer, Json, Round, Verdict};
 use wasmtime::{
@@ -13,7 +13,7 @@ use wasmtime::{
 
 use crate::{
     CallContext, CallError, Description, Event, Exports, Grants, Interface, ListKind, Scope,
-    any::AnyComponent, customizer::RawEdit, state::State,
+    any::{AnyComponent, Functions}, customizer::RawEdit, state::State,
 };
 
 #[macro_use]
@@ -242,10 +242,14 @@ impl Version {
     }
 
     /// Looks the exports up once, so that no hook has to.
-    pub(crate) fn adapt(self, pre: InstancePre<State>) -> Result<Box<dyn World>> {
+    pub(crate) fn adapt(
+        self,
+        pre: InstancePre<State>,
+        functions: &Arc<Functions>,
+    ) -> Result<Box<dyn World>> {
         match self {
             Self::V0_1 => v0_1::Adapter::new(pre).map(|adapter| Box::new(adapter) as Box<dyn World>),
-            Self::Any => Ok(Box::new(AnyComponent::new(pre))),
+            Self::Any => Ok(Box::new(AnyComponent::new(pre, functions))),
         }
     }
 }

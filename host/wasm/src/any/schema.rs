@@ -1,89 +1,128 @@
-//! The JSON Schema of a WIT type. Mirrors [`value`](super::value): what fits the one is
-//! accepted by the other.
+//! The JSON Schema of a shape. Mirrors [`value`](super::value): what fits the schema of
+//! arguments is accepted, what is written fits the schema of results.
 
 use serde_json::{Map, Value, json};
-use wasmtime::component::types::Type;
 
-/// The schema of one type, or why it has none.
-pub(super) fn of(ty: &Type) -> Result<Value, String> {
-    Ok(match ty {
-        Type::Bool => json!({ "type": "boolean" }),
-        Type::S8 => range(i8::MIN, i8::MAX),
-        Type::U8 => range(u8::MIN, u8::MAX),
-        Type::S16 => range(i16::MIN, i16::MAX),
-        Type::U16 => range(u16::MIN, u16::MAX),
-        Type::S32 => range(i32::MIN, i32::MAX),
-        Type::U32 => range(u32::MIN, u32::MAX),
-        Type::S64 => range(i64::MIN, i64::MAX),
-        Type::U64 => range(u64::MIN, u64::MAX),
-        Type::Float32 | Type::Float64 => json!({ "type": "number" }),
-        Type::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
-        Type::String => json!({ "type": "string" }),
-        Type::List(list) => json!({ "type": "array", "items": of(&list.ty())? }),
-        Type::Record(record) => object(record.fields().map(|field| (field.name, field.ty)))?,
-        Type::Tuple(tuple) => {
-            let items = tuple.types().map(|ty| of(&ty)).collect::<Result<Vec<_>, _>>()?;
+use super::{
+    number::{INFINITY, NAN, NEGATIVE_INFINITY},
+    shape::{Shape, Width},
+};
+
+/// Which way the values go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Arguments, which may be written in more than one way.
+    In,
+    /// Results, which are always written in the same.
+    Out,
+}
+
+/// Canonical base64 with padding.
+const BASE64: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
+
+/// The schema of one shape.
+pub(super) fn of(shape: &Shape, way: Way) -> Value {
+    let inner = |shape: &Shape| of(shape, way);
+    match shape {
+        Shape::Bool => json!({ "type": "boolean" }),
+        Shape::Integer(width) => integer(*width, way),
+        Shape::Float32 => number(json!(f32::MIN), json!(f32::MAX)),
+        Shape::Float64 => number(json!(f64::MIN), json!(f64::MAX)),
+        Shape::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
+        Shape::String => json!({ "type": "string" }),
+        Shape::Bytes => {
+            json!({ "type": "string", "contentEncoding": "base64", "pattern": BASE64 })
+        }
+        Shape::List(item) => json!({ "type": "array", "items": inner(item) }),
+        Shape::Record(members) => object(members, way),
+        Shape::Tuple(items) => {
             let count = items.len();
-            json!({ "type": "array", "prefixItems": items, "minItems": count, "maxItems": count })
+            let items: Vec<_> = items.iter().map(inner).collect();
+            json!({
+                "type": "array", "prefixItems": items, "minItems": count, "maxItems": count,
+            })
         }
-        Type::Variant(variant) => {
-            let cases = variant.cases().map(|case| one_case(case.name, case.ty.as_ref()));
-            json!({ "oneOf": cases.collect::<Result<Vec<_>, _>>()? })
+        Shape::Variant(cases) => {
+            let cases: Vec<_> = cases
+                .iter()
+                .map(|(name, payload)| match payload {
+                    None => json!({ "const": name }),
+                    Some(payload) => single(name, inner(payload)),
+                })
+                .collect();
+            json!({ "oneOf": cases })
         }
-        Type::Enum(names) => json!({ "enum": names.names().collect::<Vec<_>>() }),
-        Type::Option(option) => match option.ty() {
-            Type::Option(_) => return Err("an option within an option has no json".into()),
-            inner => json!({ "anyOf": [of(&inner)?, { "type": "null" }] }),
-        },
-        Type::Result(result) => json!({
-            "oneOf": [
-                single("ok", result.ok().as_ref())?,
-                single("error", result.err().as_ref())?,
-            ]
+        Shape::Enum(names) => json!({ "type": "string", "enum": names }),
+        Shape::Option(some) => {
+            let some = match **some {
+                Shape::Option(_) => single("some", inner(some)),
+                _ => inner(some),
+            };
+            json!({ "anyOf": [some, { "type": "null" }] })
+        }
+        Shape::Result(ok, error) => {
+            let payload =
+                |payload: &Option<Box<Shape>>| payload.as_deref().map_or_else(null, inner);
+            json!({ "oneOf": [single("ok", payload(ok)), single("error", payload(error))] })
+        }
+        Shape::Flags(names) => json!({
+            "type": "array", "uniqueItems": true, "items": { "type": "string", "enum": names },
         }),
-        Type::Flags(flags) => json!({
-            "type": "array", "uniqueItems": true,
-            "items": { "enum": flags.names().collect::<Vec<_>>() },
-        }),
-        Type::Own(_) | Type::Borrow(_) => return Err("a resource has no json".into()),
-        _ => return Err("it uses a type that has no json".into()),
+    }
+}
+
+fn null() -> Value {
+    json!({ "type": "null" })
+}
+
+/// Bounds count for numbers and the pattern for strings only; no number of so few digits is
+/// out of range.
+fn integer(width: Width, way: Way) -> Value {
+    let (least, most) = width.range();
+    let bound = |number: i128| match (i64::try_from(number), u64::try_from(number)) {
+        (Ok(number), _) => json!(number),
+        (_, Ok(number)) => json!(number),
+        _ => Value::Null,
+    };
+    let (least_bound, most_bound) = (bound(least), bound(most));
+    if way == Way::Out || !width.is_long() {
+        return json!({ "type": "integer", "minimum": least_bound, "maximum": most_bound });
+    }
+    let digits = if least < 0 { "^-?[0-9]{1,18}$" } else { "^[0-9]{1,19}$" };
+    json!({
+        "type": ["integer", "string"], "minimum": least_bound, "maximum": most_bound,
+        "pattern": digits,
     })
 }
 
-fn range(least: impl Into<serde_json::Number>, most: impl Into<serde_json::Number>) -> Value {
-    json!({ "type": "integer", "minimum": least.into(), "maximum": most.into() })
+fn number(least: Value, most: Value) -> Value {
+    json!({ "anyOf": [
+        { "type": "number", "minimum": least, "maximum": most },
+        { "enum": [NAN, INFINITY, NEGATIVE_INFINITY] },
+    ]})
 }
 
-/// An object with exactly these members; options may be left out.
-pub(super) fn object<'a>(members: impl Iterator<Item = (&'a str, Type)>) -> Result<Value, String> {
+/// An object with exactly these members; options may be left out of arguments.
+pub(super) fn object(members: &[(String, Shape)], way: Way) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for (name, ty) in members {
-        if !matches!(ty, Type::Option(_)) {
-            required.push(name);
+    for (name, shape) in members {
+        if way == Way::Out || !matches!(shape, Shape::Option(_)) {
+            required.push(name.as_str());
         }
-        properties.insert(name.to_owned(), of(&ty)?);
+        properties.insert(name.clone(), of(shape, way));
     }
-    Ok(json!({
+    json!({
         "type": "object", "properties": properties, "required": required,
         "additionalProperties": false,
-    }))
+    })
 }
 
-/// A case without a payload is its name, with one an object of one member.
-fn one_case(name: &str, payload: Option<&Type>) -> Result<Value, String> {
-    match payload {
-        None => Ok(json!({ "const": name })),
-        payload => single(name, payload),
-    }
-}
-
-fn single(name: &str, payload: Option<&Type>) -> Result<Value, String> {
-    let payload = payload.map_or_else(|| Ok(json!({ "type": "null" })), of)?;
+fn single(name: &str, payload: Value) -> Value {
     let mut properties = Map::new();
     properties.insert(name.to_owned(), payload);
-    Ok(json!({
+    json!({
         "type": "object", "properties": properties, "required": [name],
         "additionalProperties": false,
-    }))
+    })
 }

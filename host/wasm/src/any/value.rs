@@ -1,181 +1,299 @@
-//! Values between JSON and the component model, without loss in either direction, except
-//! that JSON has no infinities: they become `null`.
+//! JSON to values of the component model, by shape and without loss.
+//!
+//! | WIT | JSON |
+//! |---|---|
+//! | integers | a number; of 64 bits also a string of digits |
+//! | `f32`, `f64` | a number, or `"NaN"`, `"Infinity"`, `"-Infinity"` |
+//! | `char` | a string of one character |
+//! | `list<u8>` | a string of base64 |
+//! | `list`, `tuple` | an array |
+//! | `record` | an object; an option may be left out |
+//! | `variant` | the case's name, or an object of one member, `{"case": payload}` |
+//! | `enum` | the name |
+//! | `flags` | an array of names |
+//! | `option` | the value or `null`; where the value is an option itself, `{"some": …}` |
+//! | `result` | `{"ok": …}` or `{"error": …}`, with `null` for no payload |
+//!
+//! The other way is [`text`](super::text). A map, a resource, a stream and a future have no
+//! JSON ([`shape`](super::shape)).
 
-use std::fmt::Display;
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use tidegate_wire::json::{Kind, Raw};
+use wasmtime::component::Val;
 
-use serde_json::{Map, Value};
-use wasmtime::component::{
-    Val,
-    types::{Type, Variant},
+use super::{
+    misfit::Misfit,
+    number,
+    shape::{Shape, Width},
 };
 
-/// The value of a type; an error begins with the path below the argument.
-pub(super) fn to_val(json: &Value, ty: &Type) -> Result<Val, String> {
-    Ok(match ty {
-        Type::Bool => Val::Bool(json.as_bool().ok_or_else(|| wanted("a boolean"))?),
-        Type::S8 => Val::S8(integer(json)?),
-        Type::U8 => Val::U8(integer(json)?),
-        Type::S16 => Val::S16(integer(json)?),
-        Type::U16 => Val::U16(integer(json)?),
-        Type::S32 => Val::S32(integer(json)?),
-        Type::U32 => Val::U32(integer(json)?),
-        Type::S64 => Val::S64(integer(json)?),
-        Type::U64 => Val::U64(integer(json)?),
-        #[expect(clippy::cast_possible_truncation, reason = "the type has no more precision")]
-        Type::Float32 => Val::Float32(number(json)? as f32),
-        Type::Float64 => Val::Float64(number(json)?),
-        Type::Char => Val::Char(character(json)?),
-        Type::String => Val::String(text(json)?.to_owned()),
-        Type::List(list) => Val::List(each(json, &list.ty())?),
-        Type::Record(record) => {
-            let given = json.as_object().ok_or_else(|| wanted("an object"))?;
-            let mut fields = Vec::new();
-            for field in record.fields() {
-                let value = given.get(field.name).unwrap_or(&Value::Null);
-                fields.push((field.name.to_owned(), below(field.name, value, &field.ty)?));
+/// Values that one call's arguments may have; each takes some 40 bytes however short its JSON.
+const VALUES: usize = 1 << 20;
+
+/// Takes what the schema's pattern takes, and base64 without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The arguments of a function, in the order of its parameters.
+pub(super) fn arguments(json: Raw<'_>, parameters: &[(String, Shape)]) -> Result<Vec<Val>, Misfit> {
+    let fields = Reader { left: VALUES }.members(json, parameters)?;
+    Ok(fields.into_iter().map(|(_, value)| value).collect())
+}
+
+struct Reader {
+    left: usize,
+}
+
+impl Reader {
+    fn take(&mut self, values: usize) -> Result<(), Misfit> {
+        let left = self.left.checked_sub(values);
+        self.left = left.ok_or_else(|| {
+            Misfit::new(format!("is too much: the arguments have more than {VALUES} values"))
+        })?;
+        Ok(())
+    }
+
+    fn value(&mut self, json: Raw<'_>, shape: &Shape) -> Result<Val, Misfit> {
+        self.take(1)?;
+        Ok(match shape {
+            Shape::Bool => Val::Bool(json.boolean().ok_or_else(|| Misfit::wanted("a boolean"))?),
+            Shape::Integer(width) => integer(json, *width)?,
+            Shape::Float32 => Val::Float32(float32(json)?),
+            Shape::Float64 => Val::Float64(float64(json)?),
+            Shape::Char => Val::Char(character(json)?),
+            Shape::String => Val::String(text(json)?),
+            Shape::Bytes => self.bytes(json)?,
+            Shape::List(item) => Val::List(self.list(json, item)?),
+            Shape::Record(members) => Val::Record(self.members(json, members)?),
+            Shape::Tuple(shapes) => Val::Tuple(self.tuple(json, shapes)?),
+            Shape::Variant(cases) => self.case(json, cases)?,
+            Shape::Enum(names) => Val::Enum(one_of(json, names)?),
+            Shape::Option(_) if json.is_null() => Val::Option(None),
+            Shape::Option(some) => Val::Option(Some(self.some(json, some)?)),
+            Shape::Result(ok, error) => self.result(json, ok.as_deref(), error.as_deref())?,
+            Shape::Flags(names) => Val::Flags(self.flags(json, names)?),
+        })
+    }
+
+    fn bytes(&mut self, json: Raw<'_>) -> Result<Val, Misfit> {
+        let text = text(json)?;
+        self.take(text.len() / 4 * 3)?;
+        let bytes =
+            BASE64.decode(text).map_err(|_| Misfit::wanted("base64 of the standard alphabet"))?;
+        Ok(Val::List(bytes.into_iter().map(Val::U8).collect()))
+    }
+
+    fn list(&mut self, json: Raw<'_>, item: &Shape) -> Result<Vec<Val>, Misfit> {
+        array(json)?
+            .enumerate()
+            .map(|(place, json)| self.value(json, item).map_err(|it| it.in_element(place)))
+            .collect()
+    }
+
+    fn tuple(&mut self, json: Raw<'_>, shapes: &[Shape]) -> Result<Vec<Val>, Misfit> {
+        let wanted = || Misfit::wanted(&format!("an array of {}", shapes.len()));
+        let mut items = array(json).map_err(|_| wanted())?;
+        let mut values = Vec::with_capacity(shapes.len());
+        for (place, shape) in shapes.iter().enumerate() {
+            let item = items.next().ok_or_else(wanted)?;
+            values.push(self.value(item, shape).map_err(|it| it.in_element(place))?);
+        }
+        if items.next().is_some() { Err(wanted()) } else { Ok(values) }
+    }
+
+    /// Every member in the order of the type; what is left out is an option that is none.
+    fn members(
+        &mut self,
+        json: Raw<'_>,
+        members: &[(String, Shape)],
+    ) -> Result<Vec<(String, Val)>, Misfit> {
+        if json.kind() != Kind::Object {
+            return Err(Misfit::wanted("an object"));
+        }
+        let mut values: Vec<Option<Val>> = vec![None; members.len()];
+        for given in json.members() {
+            let place = members.iter().position(|(name, _)| *name == given.key);
+            let found = place.and_then(|place| Some((members.get(place)?, values.get_mut(place)?)));
+            let Some(((name, shape), slot)) = found else {
+                return Err(Misfit::unknown(&given.key));
+            };
+            *slot = Some(self.value(given.value, shape).map_err(|it| it.in_member(name))?);
+        }
+        let named = members.iter().zip(values).map(|((name, shape), value)| match (value, shape) {
+            (Some(value), _) => Ok((name.clone(), value)),
+            (None, Shape::Option(_)) => Ok((name.clone(), Val::Option(None))),
+            (None, _) => Err(Misfit::new("is missing").in_member(name)),
+        });
+        named.collect()
+    }
+
+    fn case(&mut self, json: Raw<'_>, cases: &[(String, Option<Shape>)]) -> Result<Val, Misfit> {
+        let unknown = || Misfit::one_of(cases.iter().map(|(name, _)| name.as_str()));
+        if let Some(given) = json.string() {
+            let (name, payload) =
+                cases.iter().find(|(name, _)| *name == given).ok_or_else(unknown)?;
+            return match payload {
+                None => Ok(Val::Variant(name.clone(), None)),
+                Some(_) => Err(Misfit::new(format!(
+                    "must carry a value: the case `{name}` is an object with the one member `{name}`"
+                ))),
+            };
+        }
+        let (given, json) = single(json)?;
+        let (name, payload) = cases.iter().find(|(name, _)| *name == given).ok_or_else(unknown)?;
+        match payload {
+            Some(shape) => {
+                let value = self.value(json, shape).map_err(|it| it.in_member(name))?;
+                Ok(Val::Variant(name.clone(), Some(Box::new(value))))
             }
-            match given.keys().find(|key| !fields.iter().any(|(name, _)| name == *key)) {
-                Some(key) => return Err(format!(" has no member `{key}`")),
-                None => Val::Record(fields),
+            None => Err(Misfit::wanted(&format!("the string `{name}`: the case has no value"))),
+        }
+    }
+
+    fn some(&mut self, json: Raw<'_>, shape: &Shape) -> Result<Box<Val>, Misfit> {
+        let value = match shape {
+            Shape::Option(_) => match single(json)? {
+                (name, json) if name == "some" => {
+                    self.value(json, shape).map_err(|it| it.in_member("some"))?
+                }
+                _ => return Err(Misfit::wanted("null or an object with the one member `some`")),
+            },
+            _ => self.value(json, shape)?,
+        };
+        Ok(Box::new(value))
+    }
+
+    fn result(
+        &mut self,
+        json: Raw<'_>,
+        ok: Option<&Shape>,
+        error: Option<&Shape>,
+    ) -> Result<Val, Misfit> {
+        let (name, json) = single(json)?;
+        match &*name {
+            "ok" => Ok(Val::Result(Ok(self.payload(json, ok, "ok")?))),
+            "error" => Ok(Val::Result(Err(self.payload(json, error, "error")?))),
+            _ => Err(Misfit::wanted("an object with the one member `ok` or `error`")),
+        }
+    }
+
+    fn payload(
+        &mut self,
+        json: Raw<'_>,
+        shape: Option<&Shape>,
+        name: &str,
+    ) -> Result<Option<Box<Val>>, Misfit> {
+        match shape {
+            Some(shape) => {
+                let value = self.value(json, shape).map_err(|it| it.in_member(name))?;
+                Ok(Some(Box::new(value)))
             }
+            None if json.is_null() => Ok(None),
+            None => Err(Misfit::wanted("null: there is no value").in_member(name)),
         }
-        Type::Tuple(tuple) => {
-            let items = json.as_array().filter(|items| items.len() == tuple.types().len());
-            let items =
-                items.ok_or_else(|| wanted(&format!("an array of {}", tuple.types().len())))?;
-            let values = items.iter().zip(tuple.types()).enumerate();
-            let values = values.map(|(place, (item, ty))| below(place, item, &ty));
-            Val::Tuple(values.collect::<Result<_, _>>()?)
+    }
+
+    fn flags(&mut self, json: Raw<'_>, names: &[String]) -> Result<Vec<String>, Misfit> {
+        let mut flags = Vec::new();
+        for (place, json) in array(json)?.enumerate() {
+            self.take(1)?;
+            let name = one_of(json, names).map_err(|it| it.in_element(place))?;
+            if flags.contains(&name) {
+                return Err(Misfit::new("is there twice").in_element(place));
+            }
+            flags.push(name);
         }
-        Type::Variant(variant) => case(json, variant)?,
-        Type::Enum(names) => Val::Enum(one_of(json, names.names())?),
-        Type::Option(_) if json.is_null() => Val::Option(None),
-        Type::Option(option) => Val::Option(Some(Box::new(to_val(json, &option.ty())?))),
-        Type::Result(result) => match single(json)? {
-            ("ok", value) => Val::Result(Ok(payload("ok", value, result.ok())?)),
-            ("error", value) => Val::Result(Err(payload("error", value, result.err())?)),
-            _ => return Err(wanted("`ok` or `error`")),
-        },
-        Type::Flags(flags) => {
-            let items = json.as_array().ok_or_else(|| wanted("an array"))?;
-            let names = items.iter().map(|item| one_of(item, flags.names()));
-            Val::Flags(names.collect::<Result<_, _>>()?)
-        }
-        _ => return Err(" has a type that has no json".into()),
+        Ok(flags)
+    }
+}
+
+fn integer(json: Raw<'_>, width: Width) -> Result<Val, Misfit> {
+    let given = match json.kind() {
+        Kind::Number => number::integer(json.as_str()),
+        Kind::String if width.is_long() => json.string().and_then(|it| number::decimal(&it)),
+        _ => None,
+    };
+    let value = given.and_then(|number| {
+        Some(match width {
+            Width::S8 => Val::S8(number.try_into().ok()?),
+            Width::U8 => Val::U8(number.try_into().ok()?),
+            Width::S16 => Val::S16(number.try_into().ok()?),
+            Width::U16 => Val::U16(number.try_into().ok()?),
+            Width::S32 => Val::S32(number.try_into().ok()?),
+            Width::U32 => Val::U32(number.try_into().ok()?),
+            Width::S64 => Val::S64(number.try_into().ok()?),
+            Width::U64 => Val::U64(number.try_into().ok()?),
+        })
+    });
+    value.ok_or_else(|| {
+        let (least, most) = width.range();
+        Misfit::wanted(&format!("an integer from {least} to {most}"))
     })
 }
 
-fn wanted(what: &str) -> String {
-    format!(" must be {what}")
-}
-
-fn below(place: impl Display, json: &Value, ty: &Type) -> Result<Val, String> {
-    to_val(json, ty).map_err(|error| format!(" at `{place}`{error}"))
-}
-
-fn integer<T: TryFrom<i64> + TryFrom<u64>>(json: &Value) -> Result<T, String> {
-    let fits = match (json.as_i64(), json.as_u64()) {
-        (Some(number), _) => T::try_from(number).ok(),
-        (None, Some(number)) => T::try_from(number).ok(),
-        (None, None) => None,
+fn float64(json: Raw<'_>) -> Result<f64, Misfit> {
+    let given = match json.kind() {
+        Kind::Number => number::float64(json.as_str()),
+        _ => json.string().and_then(|text| number::not_finite(&text)),
     };
-    fits.ok_or_else(|| wanted("an integer that fits its type"))
+    given.ok_or_else(not_a_number)
 }
 
-fn number(json: &Value) -> Result<f64, String> {
-    json.as_f64().ok_or_else(|| wanted("a number"))
+#[expect(clippy::cast_possible_truncation, reason = "what is not finite has no digits to lose")]
+fn float32(json: Raw<'_>) -> Result<f32, Misfit> {
+    let given = match json.kind() {
+        Kind::Number => number::float32(json.as_str()),
+        _ => json.string().and_then(|text| number::not_finite(&text)).map(|it| it as f32),
+    };
+    given.ok_or_else(not_a_number)
 }
 
-fn text(json: &Value) -> Result<&str, String> {
-    json.as_str().ok_or_else(|| wanted("a string"))
+fn not_a_number() -> Misfit {
+    Misfit::wanted("a number that fits its type, or one of `NaN`, `Infinity` and `-Infinity`")
 }
 
-fn character(json: &Value) -> Result<char, String> {
-    let mut characters = text(json)?.chars();
+fn text(json: Raw<'_>) -> Result<String, Misfit> {
+    let text = json.string().ok_or_else(|| Misfit::wanted("a string"))?;
+    Ok(text.into_owned())
+}
+
+fn character(json: Raw<'_>) -> Result<char, Misfit> {
+    let text = text(json)?;
+    let mut characters = text.chars();
     match (characters.next(), characters.next()) {
         (Some(one), None) => Ok(one),
-        _ => Err(wanted("one character")),
+        _ => Err(Misfit::wanted("one character")),
     }
 }
 
-fn each(json: &Value, ty: &Type) -> Result<Vec<Val>, String> {
-    let items = json.as_array().ok_or_else(|| wanted("an array"))?;
-    items.iter().enumerate().map(|(place, item)| below(place, item, ty)).collect()
+fn array(json: Raw<'_>) -> Result<impl Iterator<Item = Raw<'_>>, Misfit> {
+    match json.kind() {
+        Kind::Array => Ok(json.elements()),
+        _ => Err(Misfit::wanted("an array")),
+    }
 }
 
-fn one_of<'a>(json: &Value, mut names: impl Iterator<Item = &'a str>) -> Result<String, String> {
-    let given = text(json)?;
+fn one_of(json: Raw<'_>, names: &[String]) -> Result<String, Misfit> {
+    let given = json.string();
     names
-        .find(|name| *name == given)
-        .map(str::to_owned)
-        .ok_or_else(|| format!(": `{given}` is none of its values"))
+        .iter()
+        .find(|name| given.as_deref() == Some(name))
+        .cloned()
+        .ok_or_else(|| Misfit::one_of(names.iter().map(String::as_str)))
 }
 
-fn single(json: &Value) -> Result<(&str, &Value), String> {
-    let members = json.as_object().filter(|members| members.len() == 1);
-    members
-        .and_then(|members| members.iter().next())
-        .map(|(name, value)| (name.as_str(), value))
-        .ok_or_else(|| wanted("an object of one member"))
-}
-
-fn payload(name: &str, json: &Value, ty: Option<Type>) -> Result<Option<Box<Val>>, String> {
-    ty.map(|ty| below(name, json, &ty).map(Box::new)).transpose()
-}
-
-fn case(json: &Value, variant: &Variant) -> Result<Val, String> {
-    let (name, value) = match json {
-        Value::String(name) => (name.as_str(), None),
-        other => single(other).map(|(name, value)| (name, Some(value)))?,
-    };
-    let case = variant
-        .cases()
-        .find(|case| case.name == name && case.ty.is_some() == value.is_some())
-        .ok_or_else(|| format!(": `{name}` is none of its cases"))?;
-    let inner = match (value, &case.ty) {
-        (Some(value), Some(ty)) => Some(Box::new(below(name, value, ty)?)),
-        _ => None,
-    };
-    Ok(Val::Variant(name.to_owned(), inner))
-}
-
-/// The JSON of a value.
-pub(super) fn to_json(value: &Val) -> Value {
-    match value {
-        Val::Bool(value) => (*value).into(),
-        Val::S8(value) => (*value).into(),
-        Val::U8(value) => (*value).into(),
-        Val::S16(value) => (*value).into(),
-        Val::U16(value) => (*value).into(),
-        Val::S32(value) => (*value).into(),
-        Val::U32(value) => (*value).into(),
-        Val::S64(value) => (*value).into(),
-        Val::U64(value) => (*value).into(),
-        Val::Float32(value) => (*value).into(),
-        Val::Float64(value) => (*value).into(),
-        Val::Char(value) => value.to_string().into(),
-        Val::String(value) => value.as_str().into(),
-        Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => {
-            items.iter().map(to_json).collect()
-        }
-        Val::Record(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), to_json(value))).collect()
-        }
-        Val::Variant(name, None) | Val::Enum(name) => name.as_str().into(),
-        Val::Variant(name, Some(payload)) => member(name, Some(payload)),
-        Val::Option(value) => value.as_deref().map_or(Value::Null, to_json),
-        Val::Result(Ok(value)) => member("ok", value.as_deref()),
-        Val::Result(Err(value)) => member("error", value.as_deref()),
-        Val::Flags(names) => names.iter().map(String::as_str).collect(),
-        // Functions with such types were left out when the component was read.
-        Val::Map(_) | Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => {
-            Value::Null
-        }
+fn single(json: Raw<'_>) -> Result<(std::borrow::Cow<'_, str>, Raw<'_>), Misfit> {
+    let mut members = json.members();
+    match (members.next(), members.next()) {
+        (Some(member), None) => Ok((member.key, member.value)),
+        _ => Err(Misfit::wanted("an object of one member")),
     }
-}
-
-fn member(name: &str, payload: Option<&Val>) -> Value {
-    let mut object = Map::new();
-    object.insert(name.to_owned(), payload.map_or(Value::Null, to_json));
-    Value::Object(object)
 }
