@@ -1,72 +1,122 @@
-//! Masks personal data and secrets in arguments and results.
+//! Finds personal data and secrets on their way to a connector and back, and blocks, masks,
+//! hashes or reports them.
 //!
 //! Looks at every string value of the JSON, wherever it stands; member names and numbers are
-//! left alone. Bytes around a masked value stay as they were, and where nothing matches the
-//! call proceeds untouched. What counts as a match is in [`find`], how the strings are found
-//! in [`walk`].
+//! left alone. Bytes around a changed value stay as they were, and where nothing is found the
+//! operation proceeds untouched. What counts as a find is in [`find`], what becomes of it in
+//! [`review`], which parts of a message are looked at in [`message`].
 
 mod find;
+mod message;
+mod review;
+mod settings;
 mod walk;
 
-use serde::Deserialize;
-use tidegate_plugin::{After, Answer, Before, Context, Interceptor, Outcome};
+use tidegate_plugin::{
+    Answer, Context, Decision, Interceptor, Outcome, QuestionDecision, Review, Round,
+};
 
-use find::Kind;
+use message::{Message, Verdict};
+use settings::Direction;
 
-/// The plugin, as configured.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
 struct Redact {
-    mask: Vec<Kind>,
-    #[serde(rename = "in")]
-    places: Vec<Place>,
-    replacement: String,
+    config: String,
 }
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Place {
-    Arguments,
-    Results,
-}
+impl Redact {
+    fn arguments(&self, context: &Context, json: &str, changeable: Option<&[&str]>) -> Outcome {
+        let direction = Direction::Arguments;
+        let message = Message { direction, what: "arguments", target: &context.target, changeable };
+        decision(message.judge(&self.config, json)).into()
+    }
 
-impl Default for Redact {
-    fn default() -> Self {
-        Self {
-            mask: Kind::ALL.to_vec(),
-            places: vec![Place::Arguments, Place::Results],
-            replacement: "[{kind} masked]".to_owned(),
+    fn answer(&self, context: &Context, answer: &Answer) -> Review {
+        let direction = Direction::Results;
+        let message =
+            Message { direction, what: "results", target: &context.target, changeable: None };
+        match message.judge(&self.config, answer.json()) {
+            Verdict::Proceed => Review::Proceed,
+            Verdict::Replace(json) => Review::Replace(json),
+            Verdict::Refuse(text) => Review::Refuse(text),
         }
     }
 }
 
-impl Redact {
-    /// The JSON with every match masked, or nothing when there is none.
-    fn masked(&self, json: &str, place: Place) -> Option<String> {
-        if !self.places.contains(&place) {
-            return None;
-        }
-        walk::replace_strings(json, |text| find::mask(text, &self.mask, &self.replacement))
+fn decision(verdict: Verdict) -> Decision {
+    match verdict {
+        Verdict::Proceed => Decision::Proceed,
+        Verdict::Replace(json) => Decision::Replace(json),
+        Verdict::Refuse(text) => Decision::Refuse(text),
     }
 }
 
 impl Interceptor for Redact {
     const SCHEMA: &'static str = include_str!("../schema.json");
 
+    // Read per message, for one direction only.
     fn configure(config: &str) -> Result<Self, String> {
-        tidegate_plugin::read(config)
+        Ok(Self { config: config.to_owned() })
     }
 
-    fn before(&self, _context: &Context, arguments: &str) -> Outcome {
-        self.masked(arguments, Place::Arguments).map_or(Before::Proceed, Before::Replace).into()
+    fn before_call(&self, context: &Context, arguments: &str, _round: &Round) -> Outcome {
+        self.arguments(context, arguments, None)
     }
 
-    fn after(&self, _context: &Context, answer: Answer<'_>, _state: Option<&[u8]>) -> After {
-        self.masked(answer.json(), Place::Results).map_or(After::Proceed, After::Replace)
+    fn after_call(&self, context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
+        self.answer(context, answer)
+    }
+
+    fn before_prompt(&self, context: &Context, arguments: &str, _round: &Round) -> Outcome {
+        self.arguments(context, arguments, None)
+    }
+
+    fn after_prompt(&self, context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
+        self.answer(context, answer)
+    }
+
+    fn before_read(&self, context: &Context, _round: &Round) -> Outcome {
+        let direction = Direction::Arguments;
+        // A refusal must not hold the URI, which holds what it is refused for.
+        let message =
+            Message { direction, what: "URI", target: &context.connector, changeable: None };
+        decision(message.judge_fixed(&self.config, &context.target)).into()
+    }
+
+    fn after_read(&self, context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
+        self.answer(context, answer)
+    }
+
+    fn before_completion(&self, context: &Context, argument: &str) -> Outcome {
+        self.arguments(context, argument, Some(&["value"]))
+    }
+
+    fn after_completion(
+        &self,
+        context: &Context,
+        answer: &Answer,
+        _state: Option<&[u8]>,
+    ) -> Review {
+        self.answer(context, answer)
+    }
+
+    fn on_question(&self, context: &Context, params: &str) -> QuestionDecision {
+        let message = Message {
+            direction: Direction::Questions,
+            what: "questions",
+            target: &context.target,
+            changeable: Some(message::of_question(&context.method)),
+        };
+        match message.judge(&self.config, params) {
+            Verdict::Proceed => QuestionDecision::Proceed,
+            Verdict::Replace(json) => QuestionDecision::Replace(json),
+            Verdict::Refuse(text) => QuestionDecision::Refuse(text),
+        }
     }
 }
 
-tidegate_plugin::export!(interceptor Redact: before, after);
+tidegate_plugin::export!(interceptor Redact:
+    before_call, after_call, before_prompt, after_prompt, before_read, after_read,
+    before_completion, after_completion, on_question);
 
 #[cfg(test)]
 mod tests;

@@ -1,49 +1,79 @@
-//! String values of a JSON text, replaced in place.
+//! String values of a JSON text, looked at and replaced in place.
 //!
-//! The host has checked that the text is valid JSON, so one look at the quotes is enough;
-//! nothing is parsed into a tree, and bytes that do not change are copied as they stand.
+//! The host has checked that the text is valid JSON, so one look at quotes and brackets is
+//! enough; nothing is parsed into a tree, and bytes that do not change are copied as they
+//! stand.
 
-/// Offers every string value (not the names of members) to `change`; `None` when nothing
-/// changed.
+use std::{borrow::Cow, ops::Range};
+
+/// Offers every string value (not the names of members) to `visit`, together with the name of
+/// the member of the outermost object that it stands in, still escaped (empty where there is
+/// none). Returns the text with what `visit` put in place, or `None` when that was nothing.
 pub(crate) fn replace_strings(
     json: &str,
-    change: impl Fn(&str) -> Option<String>,
+    mut visit: impl FnMut(&str, &str) -> Option<String>,
 ) -> Option<String> {
     let bytes = json.as_bytes();
-    let mut out: Option<String> = None;
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(open) = next_quote(bytes, at) {
-        let close = end_of_string(bytes, open + 1);
-        at = close + 1;
-        if is_name(bytes, at) {
-            continue;
+    let mut splice = Splice { json, out: None, copied: 0 };
+    let mut member: Range<usize> = 0..0;
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let open = at;
+                at = end_of_string(bytes, open + 1) + 1;
+                if is_name(bytes, at) {
+                    if depth == 1 {
+                        member = open + 1..at - 1;
+                    }
+                    continue;
+                }
+                let name = json.get(member.clone()).unwrap_or_default();
+                let literal = json.get(open..at).unwrap_or_default();
+                if let Some(text) = text_of(literal).and_then(|text| visit(name, &text)) {
+                    splice.put(open..at, &text);
+                }
+                continue;
+            }
+            _ => {}
         }
-        let literal = json.get(open..at).unwrap_or_default();
-        let Some(changed) = text_of(literal).and_then(|text| change(&text)) else { continue };
-        let out = out.get_or_insert_with(|| String::with_capacity(json.len()));
-        out.push_str(json.get(copied..open).unwrap_or_default());
-        out.push_str(&serde_json::Value::String(changed).to_string());
-        copied = at;
+        at += 1;
     }
-    let mut out = out?;
-    out.push_str(json.get(copied..).unwrap_or_default());
-    Some(out)
+    splice.end()
 }
 
-fn next_quote(bytes: &[u8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    rest.iter().position(|byte| *byte == b'"').map(|offset| from + offset)
+/// The text so far, once something was put in place.
+struct Splice<'a> {
+    json: &'a str,
+    out: Option<String>,
+    copied: usize,
+}
+
+impl Splice<'_> {
+    fn put(&mut self, place: Range<usize>, text: &str) {
+        let out = self.out.get_or_insert_with(|| String::with_capacity(self.json.len() + 64));
+        out.push_str(self.json.get(self.copied..place.start).unwrap_or_default());
+        out.push_str(&serde_json::Value::from(text).to_string());
+        self.copied = place.end;
+    }
+
+    fn end(self) -> Option<String> {
+        let mut out = self.out?;
+        out.push_str(self.json.get(self.copied..).unwrap_or_default());
+        Some(out)
+    }
 }
 
 /// The position of the closing quote.
 fn end_of_string(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
+    while let Some(rest) = bytes.get(at..) {
+        match rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+            Some(offset) if rest.get(offset) == Some(&b'"') => return at + offset,
+            Some(offset) => at += offset + 2,
+            None => break,
         }
     }
     bytes.len()
@@ -55,7 +85,7 @@ fn is_name(bytes: &[u8], from: usize) -> bool {
     rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
 }
 
-fn text_of(literal: &str) -> Option<std::borrow::Cow<'_, str>> {
+fn text_of(literal: &str) -> Option<Cow<'_, str>> {
     if literal.contains('\\') {
         serde_json::from_str::<String>(literal).ok().map(Into::into)
     } else {

@@ -1,6 +1,6 @@
 //! Card numbers and IBANs: digits that prove themselves.
 
-use super::is_word;
+use super::ends;
 
 /// Length of the card number at the start of `text`: 13 to 19 digits, in groups or not, that
 /// pass Luhn and begin like a card.
@@ -18,8 +18,7 @@ pub(super) fn card(text: &[u8]) -> Option<usize> {
             *digits.get_mut(count)? = byte - b'0';
             count += 1;
             at += 1;
-            let ends = !text.get(at).is_some_and(|next| is_word(*next));
-            if ends && count >= 13 && digits.get(..count).is_some_and(luhn) {
+            if ends(text, at) && count >= 13 && digits.get(..count).is_some_and(luhn) {
                 best = Some(at);
             }
             if count == digits.len() {
@@ -157,8 +156,7 @@ pub(super) fn iban(text: &[u8]) -> Option<usize> {
         }
         at += 1;
     }
-    let ends = !text.get(at).is_some_and(|next| is_word(*next));
-    (ends && mod_97(characters.get(..count)?)).then_some(at)
+    (ends(text, at) && mod_97(characters.get(..count)?)).then_some(at)
 }
 
 /// ISO 7064: the first four characters go last, letters count from 10, the remainder is 1.

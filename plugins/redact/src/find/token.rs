@@ -1,6 +1,6 @@
 //! E-mail addresses and the shapes of well-known keys.
 
-use super::is_word;
+use super::{is_word, run};
 
 /// Length of the e-mail address at the start of `text`.
 pub(super) fn email(text: &[u8]) -> Option<usize> {
@@ -42,6 +42,14 @@ fn joined(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
+fn dotted(byte: u8) -> bool {
+    joined(byte) || byte == b'.'
+}
+
+fn secret(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
 fn capital(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte.is_ascii_digit()
 }
@@ -57,9 +65,21 @@ const SHAPES: &[Shape] = &[
     shape(b"ghr_", plain, 30),
     shape(b"github_pat_", joined, 22),
     shape(b"glpat-", joined, 20),
+    shape(b"glrt-", joined, 20),
+    shape(b"sk_test_", plain, 16),
+    shape(b"rk_test_", plain, 16),
+    shape(b"whsec_", secret, 24),
+    shape(b"npm_", plain, 36),
+    shape(b"pypi-", joined, 32),
+    shape(b"hf_", plain, 30),
+    shape(b"SG.", dotted, 60),
+    shape(b"dop_v1_", plain, 64),
+    shape(b"shpat_", plain, 32),
+    shape(b"ya29.", joined, 30),
     shape(b"AKIA", capital, 16),
     shape(b"ASIA", capital, 16),
     shape(b"AIza", joined, 35),
+    shape(b"xapp-", joined, 10),
     shape(b"xoxa-", joined, 10),
     shape(b"xoxb-", joined, 10),
     shape(b"xoxp-", joined, 10),
@@ -94,8 +114,4 @@ fn jwt(text: &[u8]) -> Option<usize> {
     let signature = payload.get(length..)?.strip_prefix(b".")?;
     // An unsigned token ends in a dot and tells just as much.
     Some(header + 1 + length + 1 + run(signature, joined))
-}
-
-fn run(text: &[u8], fits: impl Fn(u8) -> bool) -> usize {
-    text.iter().position(|byte| !fits(*byte)).unwrap_or(text.len())
 }
