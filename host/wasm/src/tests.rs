@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use tidegate_model::{
-    Call, CallId, Clock, ConnectorId, Json, Operation, OrgId, Timestamp, Tool, ToolCall, ToolClass,
+    Call, CallId, Clock, ConnectorId, Json, Operation, OrgId, Round, Timestamp, Tool, ToolCall, ToolClass,
     ToolName, TraceContext, UserId, VmcpId,
 };
 
 use crate::{
-    Allocation, Binding, CacheKey, CacheSettings, CallContext, Component, Grants, Interceptor,
-    Limits, Sandbox, Settings,
+    Allocation, Before, Binding, CacheKey, CacheSettings, CallContext, Component, Event, Failure,
+    Grants, Interceptor, Interface, Limits, ListKind, Reach, Sandbox, Settings,
 };
 
 mod anything;
@@ -24,6 +24,7 @@ mod caching;
 mod connecting;
 mod customizing;
 mod emptiness;
+mod events;
 mod intercepting;
 mod loading;
 mod logging;
@@ -104,7 +105,23 @@ fn context(tool: &str) -> CallContext {
 }
 
 fn binding<'a>(component: &'a Component, config: &'a Json) -> Binding<'a> {
-    Binding { name: "hostile", component, config, grants: Grants::all(), limits: Limits::default() }
+    Binding {
+        name: "hostile",
+        component,
+        config,
+        grants: Grants::all(),
+        limits: Limits::default(),
+        reach: Reach::default(),
+    }
+}
+
+/// A tool call, at first.
+async fn before(
+    plugin: &Interceptor,
+    context: &CallContext,
+    arguments: &Json,
+) -> Result<Before, Failure> {
+    plugin.before(Event::Call, context, arguments, &Round::default()).await
 }
 
 /// Small bounds, so that overruns end soon.

@@ -16,7 +16,7 @@ async fn sample() -> GuestConnector {
 }
 
 async fn tools(connector: &GuestConnector) -> Vec<Value> {
-    let tools = connector.list_tools().await.unwrap();
+    let tools = connector.list(ListKind::Tools).await.unwrap();
     tools.iter().map(|tool| tool.read().unwrap()).collect()
 }
 
@@ -122,5 +122,5 @@ async fn results_errors_and_silence_are_answers() {
         assert_eq!(result["isError"] == true, failed, "{tool} {arguments}");
     }
     let error = connector.call(&context("nothing"), &json("{}"), None).await.unwrap_err();
-    assert!(matches!(error, CallError::UnknownTool), "{error}");
+    assert!(matches!(error, CallError::Unknown), "{error}");
 }

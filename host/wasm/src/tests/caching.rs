@@ -14,7 +14,7 @@ async fn from_cache(folder: &Path, key: u8) -> bool {
     let component = sandbox(folder, key).load(guest("bench-pass")).await.unwrap();
     let config = json("{}");
     let plugin = Interceptor::new(&binding(&component, &config)).unwrap();
-    plugin.before(&context("search"), &json("{}")).await.unwrap();
+    before(&plugin, &context("search"), &json("{}")).await.unwrap();
     component.from_cache()
 }
 

@@ -30,7 +30,7 @@ async fn the_demo_connectors_list_and_answer() {
         })
         .unwrap();
         assert_eq!(connector.describe().await.unwrap().title.to_lowercase(), name);
-        let tools = connector.list_tools().await.unwrap();
+        let tools = connector.list(ListKind::Tools).await.unwrap();
         assert_eq!(tools.len(), count, "{name}");
         let result = connector.call(&context(tool), &json(arguments), None).await.unwrap();
         let result: serde_json::Value = result.read().unwrap();
@@ -73,7 +73,7 @@ async fn errors_of_a_connector_are_told_apart() {
     let component = load("hostile").await;
     type Expected = fn(&CallError) -> bool;
     let table: [(&str, Expected); 6] = [
-        ("unknown_tool", |error| matches!(error, CallError::UnknownTool)),
+        ("unknown_tool", |error| matches!(error, CallError::Unknown)),
         ("invalid", |error| matches!(error, CallError::InvalidArguments(text) if text == "{}")),
         ("failed", |error| matches!(error, CallError::Failed(text) if text == "out of order")),
         ("not_json", |error| {
@@ -92,7 +92,7 @@ async fn errors_of_a_connector_are_told_apart() {
         assert!(expected(&error), "{act}: {error:?}");
     }
     let bad = connector(&component, "bad_tools");
-    let failure = bad.list_tools().await.unwrap_err();
+    let failure = bad.list(ListKind::Tools).await.unwrap_err();
     assert_eq!(failure.name(), "bad_output");
 }
 

@@ -20,7 +20,7 @@ async fn verdicts_arrive_as_they_were_given() {
     ];
     for (act, expected) in table {
         let plugin = hostile(&component, act, Limits::default());
-        let said = plugin.before(&context("search"), &arguments).await.unwrap();
+        let said = before(&plugin, &context("search"), &arguments).await.unwrap();
         assert_eq!((said.verdict, said.state), (expected, None), "{act}");
         assert_eq!(plugin.counts().calls, 1, "{act}");
         assert!(plugin.counts().nanos > 0, "{act}");
@@ -33,7 +33,7 @@ async fn verdicts_arrive_as_they_were_given() {
     ];
     for (act, expected) in table {
         let plugin = hostile(&component, act, Limits::default());
-        let said = plugin.after(&context("search"), &answer, None).await.unwrap();
+        let said = plugin.after(Event::Call, &context("search"), &answer, None).await.unwrap();
         assert_eq!(said, expected, "{act}");
     }
 }
@@ -43,13 +43,13 @@ async fn the_context_is_told_in_full() {
     let component = load("hostile").await;
     let plugin = hostile(&component, "context", Limits::default());
     let call = call("search");
-    let said = plugin.before(&context_of(&call), &json("{}")).await.unwrap();
+    let said = before(&plugin, &context_of(&call), &json("{}")).await.unwrap();
     let Verdict::Answer(told) = said.verdict else { panic!("{said:?}") };
     let told: serde_json::Value = told.read().unwrap();
     let expected = serde_json::json!({
         "call_id": call.id.to_string(), "org": "default", "vmcp": "sales", "connector": "crm",
-        "tool": "search", "method": "tools/call", "user": "ae@example.com",
-        "groups": ["sales"], "client": "claude",
+        "target": "search", "method": "tools/call", "user": "ae@example.com",
+        "groups": ["sales"], "client": "claude", "trace_parent": null,
     });
     assert_eq!(told, expected);
 }
@@ -59,10 +59,10 @@ async fn state_travels_from_before_to_after() {
     let component = load("hostile").await;
     let plugin = hostile(&component, "state", Limits::default());
     let context = context("search");
-    let before = plugin.before(&context, &json(r#"{"k":1}"#)).await.unwrap();
+    let before = before(&plugin, &context, &json(r#"{"k":1}"#)).await.unwrap();
     assert_eq!(before.state.as_deref(), Some(br#"{"k":1}"#.as_slice()));
     let answer = Answer::Error(json("{}"));
-    let after = plugin.after(&context, &answer, before.state).await.unwrap();
+    let after = plugin.after(Event::Call, &context, &answer, before.state).await.unwrap();
     assert_eq!(after, Verdict::Replace(json(r#"{"state":{"k":1}}"#)));
 }
 
@@ -71,7 +71,7 @@ async fn every_hook_runs_in_a_fresh_instance() {
     let component = load("hostile").await;
     let plugin = hostile(&component, "count", Limits::default());
     for _ in 0..20 {
-        let said = plugin.before(&context("search"), &json("{}")).await.unwrap();
+        let said = before(&plugin, &context("search"), &json("{}")).await.unwrap();
         assert_eq!(said.verdict, Verdict::Answer(json(r#"{"count":1}"#)));
     }
 }
@@ -100,12 +100,12 @@ async fn overruns_end_closed_and_leave_nothing_behind() {
     ];
     for (act, limits, expected) in table {
         let plugin = hostile(&component, act, limits);
-        let failure = plugin.before(&context("search"), &json("{}")).await.unwrap_err();
+        let failure = before(&plugin, &context("search"), &json("{}")).await.unwrap_err();
         match &failure {
             Failure::Trap { plugin, trap } if expected(trap) => assert_eq!(&**plugin, "hostile"),
             other => panic!("{act}: {other:?}"),
         }
-        let next = well.before(&context("search"), &json("{}")).await.unwrap();
+        let next = before(&well, &context("search"), &json("{}")).await.unwrap();
         assert_eq!(next.verdict, Verdict::Answer(json(r#"{"count":1}"#)), "after {act}");
     }
     assert_eq!(well.counts().traps, 0);
@@ -118,8 +118,8 @@ async fn a_looping_guest_does_not_hold_the_thread() {
     let well = hostile(&component, "count", Limits::default());
     // One thread serves both: the second hook only gets its turn if the first yields.
     let (context, arguments) = (context("search"), json("{}"));
-    let first = looping.before(&context, &arguments);
-    let second = well.before(&context, &arguments);
+    let first = before(&looping, &context, &arguments);
+    let second = before(&well, &context, &arguments);
     let (mut first, mut second) = (std::pin::pin!(first), std::pin::pin!(second));
     let winner = tokio::select! {
         biased;
@@ -137,13 +137,13 @@ async fn the_deadline_and_cancellation_of_the_call_are_no_fault_of_the_guest() {
     let looping = hostile(&component, "loop", limits);
 
     let late = Call { deadline: Instant::now(), ..call("search") };
-    let failure = looping.before(&context_of(&late), &json("{}")).await.unwrap_err();
+    let failure = before(&looping, &context_of(&late), &json("{}")).await.unwrap_err();
     assert!(matches!(failure, Failure::Deadline { .. }), "{failure:?}");
 
     let cancelled = context("search");
     cancelled.cancel();
     assert!(cancelled.is_cancelled());
-    let failure = looping.before(&cancelled, &json("{}")).await.unwrap_err();
+    let failure = before(&looping, &cancelled, &json("{}")).await.unwrap_err();
     assert!(matches!(failure, Failure::Cancelled { .. }), "{failure:?}");
 
     let counts = looping.counts();
@@ -156,7 +156,7 @@ async fn a_guest_that_asks_may_end_by_itself() {
     let waiting = hostile(&component, "wait", Limits::default());
     let cancelled = context("search");
     cancelled.cancel();
-    let said = waiting.before(&cancelled, &json("{}")).await.unwrap();
+    let said = before(&waiting, &cancelled, &json("{}")).await.unwrap();
     assert_eq!(said.verdict, Verdict::Answer(json(r#"{"cancelled":true}"#)));
 }
 
@@ -168,7 +168,7 @@ async fn dropping_a_hook_frees_its_place() {
     let (context, arguments) = (context("search"), json("{}"));
     // More than there are instances: each has to give its place back.
     for _ in 0..20 {
-        let mut hook = Box::pin(looping.before(&context, &arguments));
+        let mut hook = Box::pin(before(&looping, &context, &arguments));
         let first = std::future::poll_fn(|task| {
             std::task::Poll::Ready(hook.as_mut().poll(task).is_pending())
         });
@@ -176,7 +176,7 @@ async fn dropping_a_hook_frees_its_place() {
     }
     assert_eq!(looping.counts().failures, 20);
     let well = hostile(&component, "count", Limits::default());
-    assert!(well.before(&context, &arguments).await.is_ok());
+    assert!(before(&well, &context, &arguments).await.is_ok());
 }
 
 #[tokio::test]
@@ -184,9 +184,9 @@ async fn hooks_that_are_not_exported_cost_nothing() {
     let component = load("bench-pass-before").await;
     let config = json("{}");
     let plugin = Interceptor::new(&binding(&component, &config)).unwrap();
-    assert!(plugin.has_before() && !plugin.has_after());
+    assert!(plugin.has(Interface::BeforeCall) && !plugin.has(Interface::AfterCall));
     let answer = Answer::Result(json("{}"));
-    let said = plugin.after(&context("search"), &answer, None).await.unwrap();
+    let said = plugin.after(Event::Call, &context("search"), &answer, None).await.unwrap();
     assert_eq!((said, plugin.counts().calls), (Verdict::Proceed, 0));
 }
 
@@ -197,11 +197,11 @@ async fn redact_masks_on_both_ways() {
     let plugin =
         Interceptor::new(&Binding { name: "redact", ..binding(&component, &config) }).unwrap();
     let context = context("search");
-    let said = plugin.before(&context, &json(r#"{"q": "a@b.de",  "n":1}"#)).await.unwrap();
+    let said = before(&plugin, &context, &json(r#"{"q": "a@b.de",  "n":1}"#)).await.unwrap();
     assert_eq!(said.verdict, Verdict::Replace(json(r#"{"q": "<email>",  "n":1}"#)));
-    let untouched = plugin.before(&context, &json(r#"{"q":"nothing"}"#)).await.unwrap();
+    let untouched = before(&plugin, &context, &json(r#"{"q":"nothing"}"#)).await.unwrap();
     assert_eq!(untouched.verdict, Verdict::Proceed);
     let answer = Answer::Result(json(r#"{"structuredContent":{"card":"4111 1111 1111 1111"}}"#));
-    let said = plugin.after(&context, &answer, None).await.unwrap();
+    let said = plugin.after(Event::Call, &context, &answer, None).await.unwrap();
     assert_eq!(said, Verdict::Replace(json(r#"{"structuredContent":{"card":"<card>"}}"#)));
 }

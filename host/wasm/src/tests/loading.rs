@@ -1,23 +1,29 @@
 //! What is accepted as a component and a binding, and what the refusals say.
 
 use super::*;
-use crate::{BindError, Capability, Exports, GuestConnector, LoadError};
+use crate::{BindError, Capability, GuestConnector, LoadError};
 
 #[tokio::test]
 async fn a_component_says_what_it_is() {
-    let component = load("redact").await;
-    assert_eq!(component.version(), "0.1.0-draft");
-    assert_eq!(component.size(), guest("redact").len());
+    let component = load("bench-pass").await;
+    assert_eq!(component.version(), "0.1.0");
+    assert_eq!(component.size(), guest("bench-pass").len());
     assert_eq!(component.hash_text().len(), "sha256:".len() + 64);
-    let expected =
-        Exports { configuration: true, before_call: true, after_call: true, ..Exports::default() };
-    assert_eq!(component.exports(), expected);
+    let exports = component.exports();
+    let expected = [Interface::Configuration, Interface::BeforeCall, Interface::AfterCall];
+    assert_eq!(exports.iter().collect::<Vec<_>>(), expected);
+    assert!(exports.is_interceptor() && !exports.is_connector() && !exports.is_customizer());
     assert!(component.capabilities().is_empty());
-    assert!(component.config_schema().unwrap().as_str().contains("replacement"));
 
     let all = load("hostile").await;
-    assert_eq!(all.capabilities().iter().copied().collect::<Vec<_>>(), Capability::ALL);
-    assert!(all.exports().tools && all.exports().customize);
+    let needed: Vec<_> = all.capabilities().iter().map(|one| one.name()).collect();
+    assert_eq!(needed, ["clock", "facts", "log", "random", "state"]);
+    assert!(all.config_schema().unwrap().as_str().contains("calls_only"));
+    let exports = all.exports();
+    assert!(exports.is_interceptor() && exports.is_connector() && exports.is_customizer());
+    for event in Event::ALL {
+        assert!(exports.has(event.before()) && exports.has(event.after()), "{event:?}");
+    }
 }
 
 #[tokio::test]
@@ -54,7 +60,7 @@ async fn files_that_are_no_component_are_refused_with_a_sentence() {
 async fn a_component_for_another_version_is_refused_by_name() {
     // The names in a component have a length in front, so a version of the same length fits.
     let mut bytes = guest("bench-pass").to_vec();
-    let (from, to) = (b"@0.1.0-draft", b"@9.1.0-draft");
+    let (from, to) = (b"@0.1.0", b"@9.1.0");
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(from.len()).position(|part| part == from) {
         at += found;
@@ -62,7 +68,7 @@ async fn a_component_for_another_version_is_refused_by_name() {
     }
     let error = Sandbox::new(settings()).unwrap().load(bytes.into()).await.unwrap_err();
     assert!(
-        matches!(&error, LoadError::UnknownVersion { version } if version == "9.1.0-draft"),
+        matches!(&error, LoadError::UnknownVersion { version } if version == "9.1.0"),
         "{error}"
     );
 }
@@ -82,20 +88,20 @@ async fn bindings_are_checked_before_the_first_call() {
         "the component of `hostile` needs the capability `clock`; add it to its `grants`"
     );
 
-    let redact = load("redact").await;
-    let error = GuestConnector::new(&binding(&redact, &config)).unwrap_err();
+    let pass = load("bench-pass").await;
+    let error = GuestConnector::new(&binding(&pass, &config)).unwrap_err();
     assert!(matches!(&error, BindError::WrongKind { kind: "connector", .. }), "{error}");
 }
 
 #[tokio::test]
 async fn configurations_are_checked_and_the_field_is_named() {
-    let component = load("redact").await;
+    let component = load("hostile").await;
     assert_eq!(component.check_config(&json("{}")), Ok(()));
     let table = [
-        (r#"{"mask":["phone"]}"#, "/mask/0"),
-        (r#"{"replacement":1}"#, "/replacement"),
-        (r#"{"mask":"card"}"#, "/mask"),
-        (r#"{"masks":["card"]}"#, ""),
+        (r#"{"do":1}"#, "/do"),
+        (r#"{"do":""}"#, "/do"),
+        (r#"{"calls_only":"yes"}"#, "/calls_only"),
+        (r#"{"does":"it"}"#, ""),
         ("[]", ""),
     ];
     for (config, path) in table {

@@ -41,7 +41,7 @@ async fn lines_carry_the_binding_and_cannot_be_forged() {
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let plugin = hostile(&hostile_component, "log", Limits::default());
-    plugin.before(&context("search"), &json("{}")).await.unwrap();
+    before(&plugin, &context("search"), &json("{}")).await.unwrap();
     let config = json("{}");
     let connector =
         GuestConnector::new(&Binding { name: "greedy", ..binding(&greedy, &config) }).unwrap();
