@@ -34,6 +34,7 @@ pub(crate) struct Message<'a> {
 
 impl Message<'_> {
     /// Looks at every string of `json`.
+    #[inline(never)]
     pub(crate) fn judge(self, config: &str, json: &str) -> Verdict {
         self.with(config, |review| {
             walk::replace_strings(json, |member, text| {
@@ -48,6 +49,7 @@ impl Message<'_> {
     }
 
     /// Looks at a text that nothing can take the place of, such as a URI.
+    #[inline(never)]
     pub(crate) fn judge_fixed(self, config: &str, text: &str) -> Verdict {
         self.with(config, |review| {
             review.fixed(text);

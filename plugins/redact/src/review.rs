@@ -41,6 +41,7 @@ impl<'a> Review<'a> {
     }
 
     /// Looks at a text that can be changed; returns what it becomes.
+    #[inline(never)]
     pub(crate) fn text(&mut self, text: &str) -> Option<String> {
         let found = self.found(text);
         let mut out: Option<String> = None;
@@ -71,6 +72,7 @@ impl<'a> Review<'a> {
 
     /// Ends the review: tells what is to be told, and says whether the message may go on. The
     /// text of an error is for the caller and never holds a value.
+    #[inline(never)]
     pub(crate) fn end(self, what: &str, target: &str) -> Result<(), String> {
         if let Some(failed) = self.failed {
             return Err(failed);
@@ -97,6 +99,7 @@ impl<'a> Review<'a> {
 
     /// What is found, in order, each place once. Where finds overlap they are one, and the
     /// strictest action holds for all of it.
+    #[inline(never)]
     fn found(&self, text: &str) -> Vec<Found> {
         let mut found = find(text, self.wanted);
         for (kind, pattern) in &self.settings.patterns {

@@ -88,6 +88,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the configuration for one direction.
+    #[inline(never)]
     pub(crate) fn read(config: &str, direction: Direction) -> Result<Self, String> {
         let written: Written =
             serde_json::from_str(config).map_err(|error| format!("configuration: {error}"))?;
