@@ -16,10 +16,11 @@ use tidegate_model as model;
 
 use super::{
     AdminAction, Denial, DenialKind, Permitted, PolicyInfo, RequestContext, denial,
+    mention::part,
     permit::Grounds,
     plan::{Ground, Outcome, Plan, Stuck},
     read::Entry,
-    request::{Facts, NoContext},
+    request::{Given, NoContext},
     rule::{Rule, ids},
     schema::{self, SchemaFault},
     slice::ByPrincipal,
@@ -54,6 +55,7 @@ pub struct Policies {
     authorizer: Authorizer,
     plans: Plans,
     none: Arc<[String]>,
+    looks_at_facts: bool,
 }
 
 impl fmt::Debug for Policies {
@@ -77,6 +79,7 @@ impl Policies {
             .map(|(number, entry)| Rule::new(number, entry))
             .collect();
         Self {
+            looks_at_facts: rules.iter().any(|rule| rule.mentions.context & part::FACTS != 0),
             by_principal,
             world,
             revision,
@@ -170,6 +173,11 @@ impl Policies {
         self.could_permit(caller, vmcp, Some(Operation::Resource(resource.clone())))
     }
 
+    /// Whether any policy looks at `context.facts`; where none does, nobody need ask for them.
+    pub fn looks_at_facts(&self) -> bool {
+        self.looks_at_facts
+    }
+
     /// Every policy, in the order of the files.
     pub fn list(&self) -> &[PolicyInfo] {
         &self.infos
@@ -233,20 +241,20 @@ impl Policies {
         }
     }
 
-    fn facts<'a>(
+    fn given<'a>(
         &'a self,
         caller: &'a Caller,
         vmcp: Option<&'a EntityUid>,
         request: &'a RequestContext<'a>,
         operation: &Operation,
         arguments: &'a str,
-    ) -> Facts<'a> {
+    ) -> Given<'a> {
         let tool = match operation {
             Operation::Tool(index) => self.world.tools.get(*index),
             _ => None,
         };
         let input = tool.map(|tool| (arguments, tool));
-        Facts { types: &self.world.types, caller, vmcp, request, input }
+        Given { types: &self.world.types, caller, vmcp, request, input }
     }
 
     fn answer<T>(
@@ -261,15 +269,15 @@ impl Policies {
         };
         let (plan, ground) = (&planned.plan, self.ground(&planned.class));
         let vmcp = plan.vmcp.as_ref();
-        let facts = self.facts(caller, vmcp, asked.context, &asked.operation, arguments);
+        let given = self.given(caller, vmcp, asked.context, &asked.operation, arguments);
         if plan.enforced.open.is_empty() && plan.enforced.settled.permitted() {
-            let shadow = self.shadow_refusals(plan, ground, &facts);
+            let shadow = self.shadow_refusals(plan, ground, &given);
             return Ok(self.permit(subject, Arc::clone(&plan.permit_ids), shadow));
         }
-        let outcome = match plan.decide(ground, &facts) {
+        let outcome = match plan.decide(ground, &given) {
             Ok(outcome) if outcome.permitted() => {
                 let policies = ids(&self.rules, &outcome.permits).into();
-                let shadow = self.shadow_refusals(plan, ground, &facts);
+                let shadow = self.shadow_refusals(plan, ground, &given);
                 return Ok(self.permit(subject, policies, shadow));
             }
             Ok(outcome) => Ok(outcome),
@@ -277,7 +285,7 @@ impl Policies {
             Err(_) if plan.enforced.settled.refused() => Ok(plan.enforced.settled.clone()),
             Err(stuck) => Err(stuck),
         };
-        let shadow = plan.decide_shadow(ground, &facts);
+        let shadow = plan.decide_shadow(ground, &given);
         let shadow = shadow.permits.iter().chain(&shadow.forbids).chain(&shadow.errors);
         let refusal = Denial { shadow: ids(&self.rules, shadow), ..Denial::unexplained(subject) };
         Err(Box::new(match outcome {
@@ -287,11 +295,11 @@ impl Policies {
     }
 
     /// Shadow policies that would have refused what is permitted.
-    fn shadow_refusals(&self, plan: &Plan, ground: Ground<'_>, facts: &Facts<'_>) -> Arc<[String]> {
+    fn shadow_refusals(&self, plan: &Plan, ground: Ground<'_>, given: &Given<'_>) -> Arc<[String]> {
         if plan.shadow.open.is_empty() {
             return Arc::clone(&plan.shadow_ids);
         }
-        let outcome = plan.decide_shadow(ground, facts);
+        let outcome = plan.decide_shadow(ground, given);
         ids(&self.rules, outcome.forbids.iter().chain(&outcome.errors)).into()
     }
 

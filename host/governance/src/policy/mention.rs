@@ -21,8 +21,9 @@ pub(super) mod part {
     pub(in super::super) const SOURCE: u16 = 32;
     pub(in super::super) const SESSION: u16 = 64;
     pub(in super::super) const INPUT: u16 = 128;
+    pub(in super::super) const FACTS: u16 = 256;
     /// All of them.
-    pub(in super::super) const ALL: u16 = 255;
+    pub(in super::super) const ALL: u16 = 511;
     /// Those that every request of one caller through one virtual MCP shares.
     pub(in super::super) const FIXED: u16 = VMCP | AUTH | SESSION;
     /// Those that a request may lack.
@@ -38,6 +39,7 @@ pub(super) mod part {
             "source" => SOURCE,
             "session" => SESSION,
             "input" => INPUT,
+            "facts" => FACTS,
             _ => ALL,
         }
     }

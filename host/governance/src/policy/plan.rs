@@ -12,7 +12,7 @@ use cedar_policy::{Authorizer, Context, Entities, Entity, EntityUid, Policy, Pol
 use super::{
     input::{Effect, Mode},
     mention::{Mentions, part},
-    request::{Facts, NoContext},
+    request::{Given, NoContext},
     rule::{Rule, ids, set},
     world::{Target, World},
 };
@@ -128,7 +128,7 @@ impl Plan {
     pub(super) fn new(
         ground: Ground<'_>,
         target: Target,
-        facts: &Facts<'_>,
+        given: &Given<'_>,
         matching: &[usize],
     ) -> Self {
         let mut sides = Sides::default();
@@ -146,7 +146,7 @@ impl Plan {
                 unknown.push(*number);
             }
         }
-        for (numbers, context) in [(known, facts.partly_known().ok()), (unknown, None)] {
+        for (numbers, context) in [(known, given.partly_known().ok()), (unknown, None)] {
             for (number, came_out) in settle(ground, &target, &numbers, context) {
                 let Some(rule) = ground.rules.get(number) else { continue };
                 match came_out {
@@ -167,7 +167,7 @@ impl Plan {
             shadow_ids: ids(ground.rules, refusing).into(),
             can_permit: enforced.open.iter().any(permits),
             target,
-            vmcp: facts.vmcp.cloned(),
+            vmcp: given.vmcp.cloned(),
             enforced,
             shadow,
             ready: OnceLock::new(),
@@ -181,11 +181,11 @@ impl Plan {
     }
 
     /// The outcome of all enforced rules for one request.
-    pub(super) fn decide(&self, ground: Ground<'_>, facts: &Facts<'_>) -> Result<Outcome, Stuck> {
+    pub(super) fn decide(&self, ground: Ground<'_>, given: &Given<'_>) -> Result<Outcome, Stuck> {
         let mut outcome = self.enforced.settled.clone();
         if !self.enforced.open.is_empty() {
             let ready = self.ready(ground)?;
-            let context = facts.context(&ready.enforced_needs)?;
+            let context = given.context(&ready.enforced_needs)?;
             let request = self.request(ground, context)?;
             outcome.extend(evaluate(ground, &ready.enforced, &request, &ready.entities));
         }
@@ -194,14 +194,14 @@ impl Plan {
 
     /// The outcome of all rules in shadow mode for one request; a rule that cannot be
     /// evaluated counts as an error.
-    pub(super) fn decide_shadow(&self, ground: Ground<'_>, facts: &Facts<'_>) -> Outcome {
+    pub(super) fn decide_shadow(&self, ground: Ground<'_>, given: &Given<'_>) -> Outcome {
         let mut outcome = self.shadow.settled.clone();
         if self.shadow.open.is_empty() {
             return outcome;
         }
         let open = || -> Result<Outcome, Stuck> {
             let ready = self.ready(ground)?;
-            let context = facts.context(&ready.shadow_needs)?;
+            let context = given.context(&ready.shadow_needs)?;
             let request = self.request(ground, context)?;
             // Apart, because an answer names only the policies of the effect that wins.
             let mut open = evaluate(ground, &ready.shadow_permits, &request, &ready.entities);

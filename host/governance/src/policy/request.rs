@@ -2,7 +2,7 @@
 //!
 //! Builds the `context` record: only those attributes that a policy in question mentions.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use cedar_policy::{Context, RestrictedExpression as Value};
 use identity::Caller;
@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The circumstances of one request.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RequestContext<'a> {
     /// When it is judged.
     pub at: Timestamp,
@@ -25,6 +25,9 @@ pub struct RequestContext<'a> {
     pub source: Option<IpAddr>,
     /// The client program, where that is known.
     pub client: Option<&'a str>,
+    /// What plugins noted of the caller's session at this virtual MCP. `None` where that is not
+    /// known: a policy that looks at it then cannot be evaluated, and refuses.
+    pub facts: Option<Arc<[String]>>,
 }
 
 /// Why a context could not be built.
@@ -40,7 +43,7 @@ pub(super) enum NoContext {
 
 /// Everything a context is built from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Facts<'a> {
+pub(super) struct Given<'a> {
     pub(super) types: &'a Types,
     pub(super) caller: &'a Caller,
     /// Name and value of `context.vmcp`, where there is one.
@@ -50,7 +53,7 @@ pub(super) struct Facts<'a> {
     pub(super) input: Option<(&'a str, &'a KnownTool)>,
 }
 
-impl Facts<'_> {
+impl Given<'_> {
     /// The context, with what is mentioned.
     pub(super) fn context(&self, mentions: &Mentions) -> Result<Context, NoContext> {
         let wants = |bit: u16| mentions.context & bit != 0;
@@ -78,6 +81,13 @@ impl Facts<'_> {
             let input = value::input(text, tool.input(), &mentions.input)?;
             pairs.push(("input".to_owned(), input));
         }
+        if wants(part::FACTS)
+            && self.vmcp.is_some()
+            && let Some(facts) = &self.request.facts
+        {
+            let facts = facts.iter().map(|fact| Value::new_string(fact.clone()));
+            pairs.push(("facts".to_owned(), Value::new_set(facts)));
+        }
         Context::from_pairs(pairs).map_err(|e| NoContext::Cedar(e.to_string()))
     }
 
@@ -91,6 +101,10 @@ impl Facts<'_> {
         };
         unknown("time");
         unknown("weekday");
+        // As the schema has it: there is no session without a virtual MCP.
+        if self.vmcp.is_some() {
+            unknown("facts");
+        }
         if self.input.is_some() {
             unknown("input");
         }

@@ -89,6 +89,7 @@ fn action_json(action: &Action) -> Value {
                 "weekday": { "type": "String" },
                 "source": { "type": "Extension", "name": "ipaddr", "required": false },
                 "session": { "type": "EntityOrCommon", "name": "Session" },
+                "facts": { "type": "Set", "element": { "type": "String" } },
                 "input": record_json(&action.input),
             } },
         },

@@ -4,6 +4,7 @@ pub(super) mod fixture;
 
 mod besides;
 mod decisions;
+mod facts;
 mod problems;
 mod sandboxes;
 mod slices;

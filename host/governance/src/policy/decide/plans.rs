@@ -135,8 +135,8 @@ impl Policies {
         });
         let vmcp = vmcp.map(|index| self.world.vmcp_uid(index));
         let request = RequestContext::default();
-        let facts = self.facts(caller, vmcp.as_ref(), &request, operation, "");
-        Some(Plan::new(self.ground(class), target, &facts, &matching))
+        let given = self.given(caller, vmcp.as_ref(), &request, operation, "");
+        Some(Plan::new(self.ground(class), target, &given, &matching))
     }
 
     /// How many plans for resources are held now.

@@ -33,6 +33,8 @@ fn parts_of_the_context_are_found() {
         ("context.source.isInRange(ip(\"10.0.0.0/8\"))", part::SOURCE, Some(&[]), false),
         ("context.client is Client in Client::\"x\"", part::CLIENT, Some(&[]), false),
         ("context.input.a.containsAny(context.input.b)", part::INPUT, Some(&["a", "b"]), false),
+        ("context.facts.contains(\"x\")", part::FACTS, Some(&[]), false),
+        ("context has facts", part::FACTS, Some(&[]), false),
         ("!context.input.a", part::INPUT, Some(&["a"]), false),
     ];
     for (condition, context, input, scope) in cases {

@@ -51,6 +51,8 @@ struct Asked {
     at: Option<String>,
     source: Option<IpAddr>,
     client: Option<String>,
+    #[serde(default)]
+    facts: Vec<String>,
     expected: Expected,
     reason: Option<String>,
     policies: Option<Vec<String>>,
@@ -144,6 +146,7 @@ fn check(place: &str, org: &Org, policies: &Policies, asked: &Asked) {
         at: Timestamp::from_millis(u64::try_from(millis).unwrap()),
         source: asked.source,
         client: asked.client.as_deref(),
+        facts: Some(asked.facts.clone().into()),
     };
     let seen = |visible: bool| {
         if let Some(expected) = asked.visible {

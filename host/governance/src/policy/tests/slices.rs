@@ -57,7 +57,7 @@ const ON: [&str; 13] = [
     "resource == Resource::\"crm/file:///a\"",
     "resource in Resource::\"crm/file:///a\"",
 ];
-const WHEN: [&str; 26] = [
+const WHEN: [&str; 29] = [
     "",
     "",
     "",
@@ -84,6 +84,9 @@ const WHEN: [&str; 26] = [
     "unless { resource is Resource && resource.uri like \"file:*\" && context has source }",
     "when { Resource::\"crm/file:///a\".uri == \"file:///a\" && Prompt::\"bank/report\" in Connector::\"bank\" }",
     "when { action == Action::\"read_resource\" && context.auth == \"api_key\" }",
+    "when { context has facts && context.facts.contains(\"read:crm\") }",
+    "unless { principal in Role::\"admin\" || (context has facts && context.facts.isEmpty()) }",
+    "when { context has facts && context.facts.containsAny([\"a\", \"b\"]) && context.weekday == \"thu\" }",
 ];
 const ARGUMENTS: [&str; 7] = [
     "{}",
@@ -96,7 +99,7 @@ const ARGUMENTS: [&str; 7] = [
 ];
 
 type Scopes = (bool, bool, usize, usize, usize, usize);
-type Asked = (usize, usize, usize, usize, usize, usize, usize);
+type Asked = (usize, usize, usize, usize, usize, usize, usize, usize);
 
 fn policy(number: usize, (permit, shadow, who, what, on, when): Scopes) -> String {
     let effect = if permit { "permit" } else { "forbid" };
@@ -194,10 +197,11 @@ struct Question {
     millis: u64,
     source: Option<IpAddr>,
     client: Option<&'static str>,
+    facts: &'static [&'static str],
 }
 
 impl Question {
-    fn new(org: &Org, (_, wanted, arguments, vmcp, time, source, client): Asked) -> Self {
+    fn new(org: &Org, (_, wanted, arguments, vmcp, time, source, client, facts): Asked) -> Self {
         const HOUR: u64 = 3_600_000;
         let sources = [None, Some("10.1.2.3"), Some("127.0.0.1"), Some("2001:db8::1")];
         let tools = org.tools.iter().cloned().map(Wanted::Tool);
@@ -210,6 +214,7 @@ impl Question {
             millis: [HOUR, 7 * HOUR, 23 * HOUR, 30 * HOUR][time],
             source: sources[source].map(|text| text.parse().unwrap()),
             client: [None, Some("cursor"), Some("other")][client],
+            facts: [&[][..], &["read:crm"], &["a", "read:other"]][facts],
         }
     }
 
@@ -259,6 +264,7 @@ impl Question {
             "time": format!("1970-01-0{}T{hour:02}:00:00Z", day + 1),
             "weekday": (if day == 0 { "thu" } else { "fri" }),
             "session": {},
+            "facts": self.facts,
         });
         let map = context.as_object_mut().unwrap();
         if let Wanted::Tool(_) = self.wanted {
@@ -331,6 +337,7 @@ fn agree(policies: &Policies, org: &Org, scopes: &[Scopes], asked: &[Asked]) {
             at: Timestamp::from_millis(question.millis),
             source: question.source,
             client: question.client,
+            facts: Some(question.facts.iter().map(ToString::to_string).collect()),
         };
         let (ours, visible) = question.ours(policies, caller);
         let sorted = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
@@ -370,7 +377,8 @@ proptest! {
             1..24,
         ),
         asked in prop::collection::vec(
-            (0..4_usize, 0..TARGETS, 0..ARGUMENTS.len(), 0..2_usize, 0..4_usize, 0..4_usize, 0..3_usize),
+            (0..4_usize, 0..TARGETS, 0..ARGUMENTS.len(), 0..2_usize, 0..4_usize, 0..4_usize, 0..3_usize,
+             0..3_usize),
             24,
         ),
     ) {
@@ -389,7 +397,7 @@ proptest! {
 #[test]
 fn every_scope_and_condition_agrees_by_itself() {
     let asked = |n: usize, wanted: usize, arguments: usize| {
-        (n % 4, wanted, arguments, n % 2, n % 4, (n / 3) % 4, (n / 5) % 3)
+        (n % 4, wanted, arguments, n % 2, n % 4, (n / 3) % 4, (n / 5) % 3, (n / 2) % 3)
     };
     let of_tools = (0..4 * 3 * ARGUMENTS.len()).map(|n| asked(n, n / 4 % 3, n / 12));
     let of_others = (0..12 * (TARGETS - 3)).map(|n| asked(n, 3 + n / 12, 0));
