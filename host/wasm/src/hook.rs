@@ -138,6 +138,9 @@ impl<'p> Work<'p> {
             None => Err(self.stopped(Stop::Deadline)),
         };
         self.ended = true;
+        let state = self.store.data();
+        let ticks = self.prepared.limits.ticks().saturating_sub(state.ticks_left());
+        self.prepared.counters.took(state.meter.taken(), ticks);
         self.prepared.counters.ended(self.started.elapsed(), result.as_ref().err());
         result
     }

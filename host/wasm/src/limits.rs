@@ -105,6 +105,13 @@ impl Meter {
     }
 }
 
+impl Meter {
+    /// Bytes of linear memory that the instance has.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+}
+
 impl ResourceLimiter for Meter {
     fn memory_growing(
         &mut self,

@@ -125,6 +125,11 @@ impl State {
         Ok(UpdateDeadline::Yield(1))
     }
 
+    /// Ticks that the guest has not used.
+    pub(crate) fn ticks_left(&self) -> u64 {
+        self.ticks
+    }
+
     /// Every host function begins with this.
     pub(crate) fn host_call(&mut self) -> Result<()> {
         match self.host_calls.checked_sub(1) {
