@@ -18,6 +18,8 @@ use crate::{
 
 #[macro_use]
 mod adapter;
+#[macro_use]
+mod imports;
 pub(crate) mod v0_1;
 
 pub(crate) use v0_1 as latest;

@@ -1,4 +1,5 @@
-//! The adapter of `wit/v0.1.0`, frozen: its bindings. Conversions are in `adapter`.
+//! The adapter of `wit/v0.1.0`, frozen: its bindings. The rest is in `imports`
+//! and `adapter`.
 
 pub(crate) mod bindings {
     #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
@@ -44,4 +45,5 @@ pub(crate) mod bindings {
     });
 }
 
+imports!();
 adapter!("0.1.0");
