@@ -10,6 +10,7 @@ mod dial;
 mod exchange;
 pub mod origin;
 mod reference;
+pub mod stream;
 mod tls;
 
 use std::{
@@ -28,6 +29,7 @@ use http::{
 pub use address::{AddressPolicy, Reach};
 pub use exchange::ReplyBody;
 pub use origin::{BadUrl, Origin};
+pub use stream::{BodyStream, StreamRequest};
 
 use dial::Dialer;
 use exchange::Pool;
@@ -260,18 +262,26 @@ impl Destination {
         headers: &[(HeaderName, HeaderValue)],
         body: &Bytes,
     ) -> Result<Reply, EgressError> {
+        self.deliver(self.request(method, path, headers, body), Duration::MAX).await
+    }
+
+    /// Hands a request to a connection, an idle one or a new one made within `connect`.
+    async fn deliver(
+        &self,
+        mut request: exchange::Outbound,
+        connect: Duration,
+    ) -> Result<Reply, EgressError> {
         let server = &*self.server;
         let mut live = match server.pool.take().await {
             Some(live) => live,
-            None => exchange::Live::open(&server.dialer).await?,
+            None => exchange::Live::open(&server.dialer, connect).await?,
         };
-        let mut request = self.request(method, path, headers, body);
         loop {
             match live.send(request, &server.pool).await {
                 Ok(reply) => return Ok(reply),
                 // The pooled connection was closing: nothing of the request has left.
                 Err(exchange::Failed { unsent: Some(back), reused: true, .. }) => {
-                    live = exchange::Live::open(&server.dialer).await?;
+                    live = exchange::Live::open(&server.dialer, connect).await?;
                     request = back;
                 }
                 Err(failed) => {
@@ -292,7 +302,7 @@ impl Destination {
         headers: &[(HeaderName, HeaderValue)],
         body: &Bytes,
     ) -> exchange::Outbound {
-        let mut request = http::Request::new(http_body_util::Full::new(body.clone()));
+        let mut request = http::Request::new(stream::Content::whole(body.clone()));
         *request.method_mut() = method.clone();
         *request.uri_mut() = Uri::from(path.clone());
         let map = request.headers_mut();

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use rustls_pki_types::ServerName;
@@ -60,8 +61,9 @@ impl Dialer {
         &self.origin
     }
 
-    pub(super) async fn dial(&self) -> Result<Stream, EgressError> {
-        match timeout(self.rules.connect_timeout, self.open()).await {
+    /// Resolves, checks, connects and secures, in no more than `limit` and the rules' own time.
+    pub(super) async fn dial(&self, limit: Duration) -> Result<Stream, EgressError> {
+        match timeout(limit.min(self.rules.connect_timeout), self.open()).await {
             Ok(stream) => stream,
             Err(_) => Err(self.failed(io::ErrorKind::TimedOut.into())),
         }

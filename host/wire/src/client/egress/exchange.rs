@@ -16,7 +16,6 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body::Body;
-use http_body_util::Full;
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, Connection, SendRequest},
@@ -27,11 +26,12 @@ use tokio::time::Instant;
 use super::{
     EgressError, Reply,
     dial::{Dialer, Stream},
+    stream::Content,
 };
 use crate::client::sweep;
 
 /// A request as it is handed to a connection.
-pub(super) type Outbound = Request<Full<Bytes>>;
+pub(super) type Outbound = Request<Content>;
 
 /// The most idle connections kept for one destination.
 const IDLE: usize = 128;
@@ -39,9 +39,11 @@ const HEADERS: usize = 64 * 1024;
 
 /// An open connection.
 pub(super) struct Live {
-    sender: SendRequest<Full<Bytes>>,
-    conn: Connection<TokioIo<Stream>, Full<Bytes>>,
+    sender: SendRequest<Content>,
+    conn: Connection<TokioIo<Stream>, Content>,
     reused: bool,
+    /// Whether the body of the last request may still be on its way.
+    is_writing: bool,
 }
 
 /// A request that failed on a connection.
@@ -76,15 +78,16 @@ pub struct ReplyBody {
 }
 
 impl Live {
-    pub(super) async fn open(dialer: &Dialer) -> Result<Self, EgressError> {
-        let stream = TokioIo::new(dialer.dial().await?);
+    /// Connects, within `limit`.
+    pub(super) async fn open(dialer: &Dialer, limit: Duration) -> Result<Self, EgressError> {
+        let stream = TokioIo::new(dialer.dial(limit).await?);
         let handshake = http1::Builder::new().max_header_size(HEADERS).handshake(stream);
         let (sender, conn) = handshake.await.map_err(|source| EgressError::Broken {
             origin: dialer.origin().to_string(),
             sent: false,
             source,
         })?;
-        let mut live = Self { sender, conn, reused: false };
+        let mut live = Self { sender, conn, reused: false, is_writing: false };
         poll_fn(|cx| live.poll_usable(cx)).await;
         Ok(live)
     }
@@ -103,6 +106,7 @@ impl Live {
         pool: &Arc<Pool>,
     ) -> Result<Reply, Failed> {
         let reused = self.reused;
+        self.is_writing = request.body().is_written();
         let response = {
             let mut response = pin!(self.sender.try_send_request(request));
             let conn = &mut self.conn;
@@ -175,7 +179,7 @@ impl ReplyBody {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => {
                         if self.incoming.is_end_stream() {
-                            self.finish();
+                            self.finish().await;
                         }
                         return Ok(Some(data));
                     }
@@ -188,10 +192,20 @@ impl ReplyBody {
                     return Err(EgressError::Broken { origin, sent: true, source });
                 }
                 None => {
-                    self.finish();
+                    self.finish().await;
                     return Ok(None);
                 }
             }
+        }
+    }
+
+    /// Keeps the connection going without taking anything from the body, so that what is
+    /// still being written of the request goes out. Returns when nothing is left to keep going.
+    pub async fn drive(&mut self) {
+        if let Some(live) = &mut self.live {
+            // How it ended is found out by whoever reads on.
+            let _ = poll_fn(|cx| Pin::new(&mut live.conn).poll(cx)).await;
+            self.live = None;
         }
     }
 
@@ -232,8 +246,11 @@ impl ReplyBody {
         Pin::new(&mut self.incoming).poll_frame(cx)
     }
 
-    fn finish(&mut self) {
-        if let Some(live) = self.live.take() {
+    /// A server may answer before it has read the whole request: such a connection is closed.
+    async fn finish(&mut self) {
+        if let Some(mut live) = self.live.take()
+            && (!live.is_writing || poll_fn(|cx| live.poll_usable(cx)).await)
+        {
             self.pool.put(live);
         }
     }
