@@ -3,7 +3,10 @@
 //! Counts calls by how they ended, from a closed list, so that the number of series is fixed
 //! whatever callers send.
 
-use std::{sync::atomic::AtomicU64, time::Instant};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -12,7 +15,10 @@ use prometheus_client::{
 };
 use tidegate_model::{Outcome, RefusalCode};
 
-use crate::gateway::Gateway;
+use crate::{
+    figures::{Figures, PluginMetrics},
+    gateway::Gateway,
+};
 
 /// How a call ended: `ok`, or a refusal code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,8 +63,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero.
-    pub(crate) fn new() -> Self {
+    /// All at zero; those of plugins are read from `plugins`.
+    pub(crate) fn new(plugins: Arc<Figures>) -> Self {
         let mut registry = Registry::with_prefix("tidegate");
         let calls = Family::<End, Counter>::default();
         // 100 µs to 50 s, doubling.
@@ -75,6 +81,7 @@ impl Metrics {
         registry.register("sessions", "Open sessions of legacy clients", sessions.clone());
         registry.register("revision", "The configuration revision in effect", revision.clone());
         registry.register("audit_rows", "Rows in the audit log", rows.clone());
+        registry.register_collector(Box::new(PluginMetrics(plugins)));
         Self { registry, calls, seconds, sessions, revision, rows }
     }
 

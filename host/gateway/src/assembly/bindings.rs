@@ -1,17 +1,17 @@
 //! Components: read, compiled once per content, bound with configuration and grants.
 //!
-//! A binding whose component, configuration and settings are the same is kept from revision
-//! to revision, so a change of policy does not touch a guest.
+//! A binding whose component, configuration, secrets and settings are the same is kept from
+//! revision to revision, so a change of policy does not touch a guest.
+
+pub(crate) mod components;
+mod reach;
 
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tidegate_model::{ConnectorId, Json, PluginId, Tool, ToolName, VmcpId};
 use tidegate_wasm::{
     Binding, Capability, Component, Customizer, Grants, Interceptor, Limits, Sandbox,
@@ -24,8 +24,12 @@ use crate::{
         problem::sentence,
         vmcp::tool_ref,
     },
+    figures::Figures,
     plugin::Bound,
+    signature::Trust,
 };
+use components::{Components, Pin};
+pub(crate) use reach::Outside;
 
 /// One plugin as a revision uses it.
 #[derive(Debug, Clone)]
@@ -52,16 +56,19 @@ struct Scope {
 #[derive(Debug, Clone)]
 struct Kept {
     config: PluginConfig,
-    hash: [u8; 32],
+    component: [u8; 32],
+    secrets: [u8; 32],
     binding: PluginBinding,
 }
 
 /// Reads and binds components.
 #[derive(Debug)]
 pub(crate) struct Bindings {
-    sandbox: Sandbox,
-    components: Mutex<HashMap<[u8; 32], Component>>,
+    components: Components,
+    outside: Outside,
     plugins: Mutex<HashMap<PluginId, Kept>>,
+    /// What the plugins did.
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl PluginBinding {
@@ -108,117 +115,169 @@ impl Scope {
 }
 
 impl Bindings {
-    /// Binds nothing yet.
+    /// Binds nothing yet; trusts every component, and leads nowhere.
     pub(crate) fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, components: Mutex::default(), plugins: Mutex::default() }
-    }
-
-    /// Reads a component file; compiled only when its content is new.
-    pub(crate) async fn component(&self, path: &Path, file: &Path) -> Result<Component, Problem> {
-        let fault =
-            |why: String| Problem::of(file, format!("component `{}`: {why}", path.display()));
-        let bytes = tokio::fs::read(path).await.map_err(|error| fault(sentence(&error)))?;
-        let hash: [u8; 32] = Sha256::digest(&bytes).into();
-        let known =
-            self.components.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
-        if let Some(component) = known {
-            return Ok(component);
+        Self {
+            components: Components::new(sandbox, Trust::default()),
+            outside: Outside::default(),
+            plugins: Mutex::default(),
+            figures: Arc::default(),
         }
-        let component =
-            self.sandbox.load(Bytes::from(bytes)).await.map_err(|error| fault(sentence(&error)))?;
-        self.components
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(hash, component.clone());
-        Ok(component)
     }
 
-    /// Binds all plugins of a configuration.
+    /// Runs only what is trusted.
+    pub(crate) fn trusting(self, trust: Trust) -> Self {
+        Self { components: self.components.trusting(trust), ..self }
+    }
+
+    /// Lets granted capabilities lead there.
+    pub(crate) fn reaching(self, outside: Outside) -> Self {
+        Self { outside, ..self }
+    }
+
+    /// Reads a component that no plugin file describes; compiled only when its content is new.
+    pub(crate) async fn component(&self, path: &Path, file: &Path) -> Result<Component, Problem> {
+        self.components.load(path, file, Pin { by_anybody: true, ..Pin::default() }).await
+    }
+
+    /// Reads the component of a plugin file.
+    pub(crate) async fn pinned(
+        &self,
+        path: &Path,
+        file: &Path,
+        pin: Pin<'_>,
+    ) -> Result<Component, Problem> {
+        self.components.load(path, file, pin).await
+    }
+
+    /// Binds all plugins of a configuration that are in force.
     pub(crate) async fn plugins(
         &self,
         dir: &Path,
         configs: &BTreeMap<PluginId, PluginConfig>,
     ) -> Result<Vec<PluginBinding>, Vec<Problem>> {
+        self.components.begin();
         let mut all = Vec::new();
         let mut problems = Vec::new();
         for (id, config) in configs {
+            let Some(path) = config.in_force() else { continue };
             let file = dir.join("plugins").join(format!("{id}.toml"));
-            match self.plugin(id, config, file).await {
+            match self.plugin(id, config, path, file).await {
                 Ok(binding) => all.push(binding),
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(all) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut kept = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|id, _| configs.get(id).is_some_and(|config| config.in_force().is_some()));
+        drop(kept);
+        Ok(all)
     }
 
     async fn plugin(
         &self,
         id: &PluginId,
         config: &PluginConfig,
+        path: &Path,
         file: PathBuf,
     ) -> Result<PluginBinding, Problem> {
-        let component = self.component(&config.component, &file).await?;
+        let digest = config.digest.as_deref();
+        let pin = Pin { digest, signed_by: config.signed_by.as_deref(), by_anybody: false };
+        let component = self.components.load(path, &file, pin).await?;
+        let (secrets, fingerprint) = reach::secrets(config, &file)?;
         let known = self.plugins.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         if let Some(kept) = known
             && kept.config == *config
-            && kept.hash == *component.sha256()
+            && kept.component == *component.sha256()
+            && kept.secrets == fingerprint
         {
             return Ok(kept.binding);
         }
-        let binding = bind(id, config, &component, file)?;
-        let kept =
-            Kept { config: config.clone(), hash: *component.sha256(), binding: binding.clone() };
+        let reach =
+            self.outside.reach(id, config, secrets).map_err(|why| Problem::of(&file, why))?;
+        let binding = self.bind(id, config, &component, reach, file)?;
+        let kept = Kept {
+            config: config.clone(),
+            component: *component.sha256(),
+            secrets: fingerprint,
+            binding: binding.clone(),
+        };
         self.plugins.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), kept);
         Ok(binding)
     }
-}
 
-fn bind(
-    id: &PluginId,
-    config: &PluginConfig,
-    component: &Component,
-    file: PathBuf,
-) -> Result<PluginBinding, Problem> {
-    let fault = |why: String| Problem::of(&file, why);
-    let text = settings(&config.config).map_err(fault)?;
-    let grants = grants(&config.grants).map_err(fault)?;
-    let exports = component.exports();
-    let is_interceptor = exports.before_call || exports.after_call;
-    if !is_interceptor && !exports.customize {
-        return Err(fault("the component is neither an interceptor nor a customizer".into())
-            .with_help("use a connector component in `connectors/`"));
+    fn bind(
+        &self,
+        id: &PluginId,
+        config: &PluginConfig,
+        component: &Component,
+        reach: tidegate_wasm::Reach,
+        file: PathBuf,
+    ) -> Result<PluginBinding, Problem> {
+        let fault = |why: String| Problem::of(&file, why);
+        let text = settings(&config.config).map_err(fault)?;
+        let grants = grants(&config.grants).map_err(fault)?;
+        let exports = component.exports();
+        let is_interceptor = exports.is_interceptor();
+        if !is_interceptor && !exports.is_customizer() {
+            return Err(fault("the component is neither an interceptor nor a customizer".into())
+                .with_help("use a connector component in `connectors/`"));
+        }
+        let name = id.as_str();
+        let binding = |limits: Limits| {
+            let reach = reach.clone();
+            Binding { name, component, config: &text, grants, limits, reach }
+        };
+        let of_calls = config.limits.over(Limits::INTERCEPTOR);
+        let interceptor = is_interceptor.then(|| Interceptor::new(&binding(of_calls))).transpose();
+        let interceptor = interceptor.map_err(|error| fault(sentence(&error)))?;
+        // A customizer runs when the catalogue is compiled, and nobody waits for it.
+        let of_catalogs = Limits {
+            guest_time: Limits::CUSTOMIZER.guest_time.max(of_calls.guest_time),
+            wall_time: Limits::CUSTOMIZER.wall_time.max(of_calls.wall_time),
+            ..of_calls
+        };
+        let customizer = exports.is_customizer().then(|| Customizer::new(&binding(of_catalogs)));
+        let customizer = customizer.transpose().map_err(|error| fault(sentence(&error)))?;
+        let scopes: Result<Vec<_>, String> = config.bind.iter().map(Scope::read).collect();
+        let scopes = scopes.map_err(fault)?;
+        Ok(PluginBinding {
+            interceptor: interceptor.map(|it| Arc::new(self.bound(id, config, component, it))),
+            customizer: customizer.map(Arc::new),
+            scopes,
+            file,
+        })
     }
-    let binding =
-        |limits: Limits| Binding { name: id.as_str(), component, config: &text, grants, limits };
-    let of_calls = limits(config, Duration::from_millis(config.limits.time_ms));
-    let interceptor = is_interceptor.then(|| Interceptor::new(&binding(of_calls))).transpose();
-    let interceptor = interceptor.map_err(|error| fault(sentence(&error)))?;
-    // A customizer runs when the catalogue is compiled, and nobody waits for it.
-    let of_catalogs = Limits {
-        wall_time: Limits::CUSTOMIZER.wall_time,
-        ..limits(config, Limits::CUSTOMIZER.guest_time)
-    };
-    let customizer = exports.customize.then(|| Customizer::new(&binding(of_catalogs))).transpose();
-    let customizer = customizer.map_err(|error| fault(sentence(&error)))?;
-    let scopes: Result<Vec<_>, String> = config.bind.iter().map(Scope::read).collect();
-    let scopes = scopes.map_err(fault)?;
-    let hash: String =
-        component.sha256().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let bound = |interceptor| {
-        Arc::new(Bound {
+
+    fn bound(
+        &self,
+        id: &PluginId,
+        config: &PluginConfig,
+        component: &Component,
+        interceptor: Interceptor,
+    ) -> Bound {
+        let hash = short(component.sha256());
+        let figures = self.figures.of(id, &hash);
+        let interceptor = Arc::new(interceptor);
+        let asked = Arc::clone(&interceptor);
+        let running = figures.running(Box::new(move || asked.counts()));
+        Bound {
             plugin: id.clone(),
             hash,
             mode: config.mode,
             fail: config.fail,
-            interceptor: Arc::new(interceptor),
-        })
-    };
-    Ok(PluginBinding {
-        interceptor: interceptor.map(bound),
-        customizer: customizer.map(Arc::new),
-        scopes,
-        file,
-    })
+            interceptor,
+            figures,
+            _running: running,
+        }
+    }
+}
+
+/// The version that people see: the first bytes of a component's hash, in hexadecimal.
+pub(crate) fn short(hash: &[u8; 32]) -> String {
+    hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The configuration of a component as JSON text.
@@ -233,15 +292,4 @@ pub(crate) fn grants(names: &[String]) -> Result<Grants, String> {
     let granted: Result<Vec<Capability>, _> =
         names.iter().map(|name| name.parse::<Capability>()).collect();
     granted.map(|granted| granted.into_iter().collect()).map_err(|unknown| unknown.to_string())
-}
-
-fn limits(config: &PluginConfig, guest_time: Duration) -> Limits {
-    let limits = &config.limits;
-    let bytes = |units: u64, shift: u32| usize::try_from(units << shift).unwrap_or(usize::MAX);
-    Limits {
-        guest_time,
-        memory: bytes(limits.memory_mib, 20),
-        output: bytes(limits.output_kib, 10),
-        ..Limits::INTERCEPTOR
-    }
 }

@@ -16,7 +16,7 @@ use tidegate_upstream::{
     },
     credential::CredentialSpec,
 };
-use tidegate_wasm::{Binding, GuestConnector, Limits};
+use tidegate_wasm::{Binding, GuestConnector, Limits, Reach};
 use tidegate_wire::client::egress::{AddressPolicy, Egress};
 
 use super::bindings::{self, Bindings};
@@ -235,8 +235,14 @@ async fn wasm(
     let grants = bindings::grants(&config.grants).map_err(fault)?;
     let wall_time = Duration::from_millis(config.limits.timeout_ms);
     let limits = Limits { wall_time, output: config.limits.answer, ..Limits::CONNECTOR };
-    let binding =
-        Binding { name: id.as_str(), component: &component, config: &text, grants, limits };
+    let binding = Binding {
+        name: id.as_str(),
+        component: &component,
+        config: &text,
+        grants,
+        limits,
+        reach: Reach::default(),
+    };
     let guest = GuestConnector::new(&binding).map_err(|error| fault(sentence(&error)))?;
     Ok(WasmSpec {
         component: *component.sha256(),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_model::{OrgId, RevisionId};
+use tidegate_model::{OrgId, PluginId, RevisionId};
 use tidegate_upstream::{Maintenance, armed::Duty};
 use tidegate_wasm::{Sandbox, Settings};
 use tidegate_wire::client::egress::{Egress, Resolver};
@@ -16,13 +16,20 @@ use super::{
     Known, Offers, api_keys, bindings::Bindings, compile_policies, connectors::Connectors,
     customize, virtual_mcps,
 };
-use crate::config::{Problem, Resources, connector::ConnectorKind, directory};
+use crate::{
+    config::{Problem, Resources, connector::ConnectorKind, directory, plugin::PluginConfig},
+    signature::Trust,
+};
 
 /// Longest a component may take to list its tools.
 const LISTING: Duration = Duration::from_secs(30);
 
 /// Checks resources as far as they can be checked offline; a report for people if all is well.
-pub(crate) async fn check(dir: &Path, resources: &Resources) -> Result<String, Vec<Problem>> {
+pub(crate) async fn check(
+    dir: &Path,
+    resources: &Resources,
+    trust: Trust,
+) -> Result<String, Vec<Problem>> {
     let fault = |why: String| vec![Problem::of(dir, why)];
     let faults = directory::check(dir, resources);
     if !faults.is_empty() {
@@ -32,7 +39,7 @@ pub(crate) async fn check(dir: &Path, resources: &Resources) -> Result<String, V
     let vmcps = virtual_mcps(&org, dir, resources)?;
     api_keys(&org, dir, resources)?;
     let sandbox = Sandbox::new(Settings::default()).map_err(|error| fault(error.to_string()))?;
-    let bindings = Bindings::new(sandbox);
+    let bindings = Bindings::new(sandbox).trusting(trust);
     let plugins = bindings.plugins(dir, &resources.plugins).await?;
     let offers = component_offers(dir, resources, &bindings).await?;
     customize(&org, &vmcps, &plugins, &offers).await?;
@@ -58,6 +65,27 @@ pub(crate) async fn check(dir: &Path, resources: &Resources) -> Result<String, V
         );
     }
     Ok(report)
+}
+
+/// Checks what one plugin has to do with: its component, settings and grants, and its edits of
+/// the tools of connectors that are components. That the resources fit together is checked.
+pub(crate) async fn check_plugin(
+    dir: &Path,
+    resources: &Resources,
+    id: &PluginId,
+    bindings: &Bindings,
+) -> Result<(), Vec<Problem>> {
+    let org = OrgId::default_org();
+    let vmcps = virtual_mcps(&org, dir, resources)?;
+    let of_it = |(name, _): &(&PluginId, &PluginConfig)| *name == id;
+    let alone = resources.plugins.iter().filter(of_it);
+    let alone = alone.map(|(name, config)| (name.clone(), config.clone())).collect();
+    let plugins = bindings.plugins(dir, &alone).await?;
+    if plugins.iter().any(|plugin| plugin.customizer.is_some()) {
+        let offers = component_offers(dir, resources, bindings).await?;
+        customize(&org, &vmcps, &plugins, &offers).await?;
+    }
+    Ok(())
 }
 
 /// What the connectors offer that are components: the others are not asked.

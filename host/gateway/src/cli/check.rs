@@ -10,18 +10,21 @@ use super::{block_on, say};
 use crate::{
     assembly::offline,
     config::{Problem, ProcessConfig, directory},
+    signature::Trust,
 };
 
 /// Validates a directory; exit status 0 only if nothing is wrong.
 pub(super) fn run(dir: &Path) -> anyhow::Result<ExitCode> {
     let mut problems = Vec::new();
-    if let Err(problem) = ProcessConfig::read(dir) {
-        problems.push(problem);
+    let mut trust = Trust::default();
+    match ProcessConfig::read(dir) {
+        Ok(config) => trust = config.trust(),
+        Err(problem) => problems.push(problem),
     }
     match directory::read(dir) {
         Err(found) => problems.extend(found),
         Ok(resources) => {
-            let checked = block_on(async { Ok(offline::check(dir, &resources).await) })?;
+            let checked = block_on(async { Ok(offline::check(dir, &resources, trust).await) })?;
             match checked {
                 Err(found) => problems.extend(found),
                 Ok(report) if problems.is_empty() => {

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use http::Method;
 
-use super::{block_on, say, socket};
+use super::{block_on, plugin::told, say, socket};
 use crate::http::admin::Status;
 
 /// Shows what the gateway of `data` is doing.
@@ -38,7 +38,10 @@ fn show(status: &Status) {
     }
     say("\nplugins");
     for plugin in &status.plugins {
-        say(&format!("  {:<20} {}", plugin.id, plugin.component));
+        say(&format!("  {:<20} {:<9} {}", plugin.id, plugin.state, plugin.component));
+        for version in &plugin.versions {
+            say(&format!("  {:<20} {}", "", told(version)));
+        }
     }
     let flagged = status.policies.iter().filter(|policy| !policy.flags.is_empty());
     say(&format!("\n{} policies", status.policies.len()));

@@ -4,7 +4,7 @@
 //! person mends a directory in one go.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
     path::{Path, PathBuf},
     str::FromStr,
@@ -24,8 +24,22 @@ const FOLDERS: [&str; 5] = ["connectors", "vmcps", "plugins", "keys", "policies"
 /// Files of one folder, by resource name.
 type Files<K, V> = BTreeMap<K, V>;
 
+/// A file as it would be: its path, and its text unless it would be gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// What it would hold.
+    pub text: Option<&'a str>,
+}
+
 /// Reads and checks all resources in `dir`.
 pub fn read(dir: &Path) -> Result<Resources, Vec<Problem>> {
+    read_draft(dir, None)
+}
+
+/// The same, as it would be with one plugin's file changed.
+pub fn read_draft(dir: &Path, draft: Option<Draft<'_>>) -> Result<Resources, Vec<Problem>> {
     if !dir.is_dir() {
         return Err(vec![
             Problem::of(dir, "is no directory").with_help("name a configuration directory"),
@@ -34,10 +48,10 @@ pub fn read(dir: &Path) -> Result<Resources, Vec<Problem>> {
     let mut problems = Vec::new();
     unknown_entries(dir, &mut problems);
     let mut resources = Resources {
-        connectors: folder(dir, "connectors", &mut problems),
-        vmcps: folder(dir, "vmcps", &mut problems),
-        plugins: folder(dir, "plugins", &mut problems),
-        keys: folder(dir, "keys", &mut problems),
+        connectors: folder(dir, "connectors", None, &mut problems),
+        vmcps: folder(dir, "vmcps", None, &mut problems),
+        plugins: folder(dir, "plugins", draft, &mut problems),
+        keys: folder(dir, "keys", None, &mut problems),
         policies: policies(dir, &mut problems),
     };
     root_paths(dir, &mut resources);
@@ -50,8 +64,9 @@ pub fn read(dir: &Path) -> Result<Resources, Vec<Problem>> {
 pub fn watched(dir: &Path, resources: &Resources) -> Vec<PathBuf> {
     let mut paths = vec![dir.to_owned()];
     paths.extend(FOLDERS.iter().map(|folder| dir.join(folder)));
-    let components = resources.plugins.values().map(|plugin| &plugin.component);
-    let hosted = resources.connectors.values().filter_map(|connector| connector.component.as_ref());
+    let components = resources.plugins.values().filter_map(PluginConfig::in_force);
+    let hosted =
+        resources.connectors.values().filter_map(|connector| connector.component.as_deref());
     for component in components.chain(hosted) {
         if let Some(parent) = component.parent() {
             paths.push(parent.to_owned());
@@ -65,20 +80,37 @@ pub fn watched(dir: &Path, resources: &Resources) -> Vec<PathBuf> {
 /// A file with its size and time of change; `None` where it cannot be looked at.
 pub type Stamp = (PathBuf, Option<(u64, std::time::SystemTime)>);
 
-/// The files outside the directory's own that decide what its resources mean: components and
-/// secrets.
+/// The files outside the directory's own that decide what its resources mean: components,
+/// their signatures, and secrets.
 pub fn stamps(resources: &Resources) -> Vec<Stamp> {
-    let components = resources.plugins.values().map(|plugin| &plugin.component);
-    let hosted = resources.connectors.values().filter_map(|connector| connector.component.as_ref());
+    let components = resources.plugins.values().filter_map(PluginConfig::in_force);
+    let hosted =
+        resources.connectors.values().filter_map(|connector| connector.component.as_deref());
+    let signed = resources.plugins.values().filter(|plugin| plugin.signed_by.is_some());
+    let signatures = signed.filter_map(PluginConfig::in_force).map(signature);
     let secrets = resources
         .connectors
         .values()
-        .filter_map(|connector| connector.auth.as_ref()?.secret.file());
-    let stamp = |path: &PathBuf| {
-        let known = std::fs::metadata(path).and_then(|about| Ok((about.len(), about.modified()?)));
-        (path.clone(), known.ok())
+        .filter_map(|connector| connector.auth.as_ref()?.secret.file().cloned());
+    let running = resources.plugins.values().filter(|plugin| plugin.in_force().is_some());
+    let of_plugins = running
+        .flat_map(|plugin| plugin.credentials.values())
+        .filter_map(|credential| credential.file.clone());
+    let files = components.chain(hosted).map(Path::to_owned);
+    let files: BTreeSet<PathBuf> =
+        files.chain(signatures).chain(secrets).chain(of_plugins).collect();
+    let stamp = |path: PathBuf| {
+        let known = std::fs::metadata(&path).and_then(|about| Ok((about.len(), about.modified()?)));
+        (path, known.ok())
     };
-    components.chain(hosted).chain(secrets).map(stamp).collect()
+    files.into_iter().map(stamp).collect()
+}
+
+/// Where the detached signature of a component is.
+pub fn signature(component: &Path) -> PathBuf {
+    let mut path = component.as_os_str().to_owned();
+    path.push(".sig");
+    path.into()
 }
 
 /// What is wrong within and between resources, wherever they came from. File names are those
@@ -113,7 +145,9 @@ pub fn check(dir: &Path, resources: &Resources) -> Vec<Problem> {
     }
     for (name, plugin) in &resources.plugins {
         let file = path(dir, "plugins", name);
-        problems.extend(missing_component(&file, Some(&plugin.component)));
+        problems.extend(missing_component(&file, plugin.in_force()));
+        let within = plugin.faults().into_iter();
+        problems.extend(within.map(|(fault, help)| Problem::of(&file, fault).with_help(help)));
         problems.extend(bind_faults(dir, &file, plugin, resources));
     }
     problems.extend(key_faults(dir, resources));
@@ -133,15 +167,6 @@ fn bind_faults(
     resources: &Resources,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let limits = &plugin.limits;
-    if limits.time_ms == 0
-        || limits.time_ms > 1_000
-        || limits.memory_mib == 0
-        || limits.output_kib == 0
-    {
-        let problem = Problem::of(file, "a value in `[limits]` is out of range");
-        problems.push(problem.with_help("`time_ms` is 1 to 1000, the others are at least 1"));
-    }
     for bind in &plugin.bind {
         let missing =
             |name: &&str| !exists(dir, "vmcps", name, resources.vmcps.contains_key(*name));
@@ -236,14 +261,25 @@ fn unknown_entries(dir: &Path, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Reads `dir/folder/*.toml`.
-fn folder<K, V>(dir: &Path, folder: &str, problems: &mut Vec<Problem>) -> Files<K, V>
+/// Reads `dir/folder/*.toml`, one of them as `draft` has it.
+fn folder<K, V>(
+    dir: &Path,
+    folder: &str,
+    draft: Option<Draft<'_>>,
+    problems: &mut Vec<Problem>,
+) -> Files<K, V>
 where
     K: FromStr<Err: Display> + Ord,
     V: DeserializeOwned,
 {
+    let mut texts = files(&dir.join(folder), "toml", problems);
+    if let Some(Draft { file, text }) = draft {
+        texts.retain(|(known, ..)| known != file);
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        texts.extend(text.map(|text| (file.to_owned(), stem, text.to_owned())));
+    }
     let mut found = BTreeMap::new();
-    for (file, stem, text) in files(&dir.join(folder), "toml", problems) {
+    for (file, stem, text) in texts {
         let name = match stem.parse::<K>() {
             Ok(name) => name,
             Err(bad) => {
@@ -296,7 +332,7 @@ fn root_paths(dir: &Path, resources: &mut Resources) {
         root_connector(&connectors, connector);
     }
     for plugin in resources.plugins.values_mut() {
-        plugin.component = plugins.join(&plugin.component);
+        plugin.rooted(&plugins);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `gateway.toml`: what a process needs to start.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
+use crate::signature::{PublicKey, Trust};
 
 /// The newest version of the configuration's form that this program reads.
 pub const FORMAT: u32 = 1;
@@ -77,6 +79,16 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
+/// The `[plugins]` table: whose components run here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginsConfig {
+    /// Whether a component runs only with the signature of a key below.
+    pub require_signature: bool,
+    /// Public keys by name, each as `tidegate plugin keygen` writes it.
+    pub keys: BTreeMap<String, String>,
+}
+
 /// The `[limits]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -138,6 +150,8 @@ pub struct ProcessConfig {
     pub keys: KeysConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Whose components run here.
+    pub plugins: PluginsConfig,
     /// Limits.
     pub limits: LimitsConfig,
 }
@@ -156,6 +170,7 @@ impl Default for ProcessConfig {
             tls: None,
             keys: KeysConfig::default(),
             audit: AuditConfig::default(),
+            plugins: PluginsConfig::default(),
             limits: LimitsConfig::default(),
         }
     }
@@ -193,6 +208,14 @@ impl ProcessConfig {
         }
     }
 
+    /// Whose components run here.
+    pub fn trust(&self) -> Trust {
+        // Keys that are none were refused when the file was read.
+        let keys = self.plugins.keys.iter();
+        let keys = keys.filter_map(|(name, key)| Some((name.clone(), PublicKey::parse(key).ok()?)));
+        Trust::new(self.plugins.require_signature, keys.collect())
+    }
+
     fn validate(&self, file: &Path) -> Result<(), Problem> {
         let fault = |message: &str, help: &str| Err(Problem::of(file, message).with_help(help));
         if self.format == 0 || self.format > FORMAT {
@@ -218,6 +241,12 @@ impl ProcessConfig {
                 "`listen` is open to the network without TLS",
                 "add a `[tls]` table, name your proxies in `trusted_proxies`, or listen on 127.0.0.1",
             );
+        }
+        for (name, key) in &self.plugins.keys {
+            if let Err(bad) = PublicKey::parse(key) {
+                let name = name.escape_default();
+                return fault(&format!("`plugins.keys.{name}`: {bad}"), "correct or remove it");
+            }
         }
         if self.limits.body < 1_024
             || self.limits.depth < 4

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Done, Failed};
-use crate::control::Control;
+use crate::{control::Control, figures::Reading};
 
 /// One connector.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +30,13 @@ pub(crate) struct VmcpStatus {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PluginStatus {
     pub(crate) id: String,
+    /// Empty while no version is in force.
     pub(crate) component: String,
+    /// `enforce`, `observe`, `disabled` or `held`.
+    pub(crate) state: String,
+    /// What its versions did since the process began, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) versions: Vec<Reading>,
 }
 
 /// One policy.
@@ -101,9 +107,15 @@ pub(super) fn show(control: &Control) -> Result<Done, Failed> {
         line: policy.line,
         flags: policy.flags.clone(),
     };
+    let figures = &gateway.assembly.bindings.figures;
     let plugins = revision.resources.plugins.iter().map(|(id, config)| PluginStatus {
         id: id.to_string(),
-        component: config.component.display().to_string(),
+        component: config
+            .component
+            .as_deref()
+            .map_or_else(String::new, |path| path.display().to_string()),
+        state: config.state().to_owned(),
+        versions: figures.readings(id),
     });
     let status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
