@@ -7,6 +7,7 @@ mod apply;
 mod audit;
 mod check;
 mod key;
+mod plugin;
 mod schema;
 mod socket;
 mod status;
@@ -75,6 +76,9 @@ enum Command {
     /// Make API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Write, look at and install plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -123,6 +127,7 @@ pub fn main() -> ExitCode {
         }
         Command::Status { json, place } => place.data().and_then(|data| status::run(&data, json)),
         Command::Key(command) => key::run(&command),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Schema { file } => schema::run(file),
     };
