@@ -1,9 +1,9 @@
 //! The MCP programs of other people that the tests talk to, at exact versions.
 //!
 //! Owns `target/peers`: npm packages, the conformance suite with a Node.js of its own, a
-//! Python environment and, where the machine's own is too old, a Node.js. Which versions is
-//! written in `tests/peers/` and `tests/conformance/`; what the tests do with them is not
-//! known here.
+//! Python environment, [`components`] and, where the machine's own is too old, a Node.js.
+//! Which versions is written in `tests/peers/` and `tests/conformance/`; what the tests do
+//! with them is not known here.
 
 use std::{
     fs,
@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::step::{capture, command, found, run};
+
+mod components;
 
 /// The oldest Node.js that the pinned packages run on.
 const NODE_AT_LEAST: u32 = 20;
@@ -28,7 +30,9 @@ pub fn install(root: &Path) -> Result<()> {
     // for x86-64 only, elsewhere the machine's own has to be new enough.
     install_npm(root, "tests/conformance", "target/peers/conformance")?;
     install_node(root)?;
-    install_python(root)
+    install_python(root)?;
+    let pins = [root.join(components::PINS)];
+    when_changed(&root.join(components::FOLDER), &pins, || components::install(root))
 }
 
 /// Debian packages, only where a program is missing.
