@@ -22,10 +22,10 @@ use tidegate_governance::{
 use tidegate_identity::method::api_key::ApiKeys;
 use tidegate_model::{ConnectorId, Offer, OrgId, RevisionId, Tool, ToolName, VirtualMcp, VmcpId};
 use tidegate_upstream::connector::Connector;
-use tidegate_wasm::Scope;
+use tidegate_wasm::{Capability, Scope};
 
 use crate::{
-    config::{Problem, Resources, directory},
+    config::{Problem, Resources, directory, plugin::PluginConfig},
     notices::view::Views,
     plugin::{Bound, Chain, Chains},
     records::Records,
@@ -88,8 +88,12 @@ impl Assembly {
             .await
             .map_err(|error| store_fault(&dir, &error))?;
         let chains = chains(&plugins, compiled.snapshot.vmcps());
+        let notes = |plugin: &PluginConfig| {
+            plugin.grants.iter().any(|grant| grant == Capability::Facts.name())
+        };
         Ok(Revision {
             id,
+            has_facts: policies.looks_at_facts() || resources.plugins.values().any(notes),
             offers,
             chains,
             snapshot: compiled.snapshot,

@@ -35,7 +35,7 @@ use tidegate_upstream::{Armed, Exchange};
 
 use tidegate_wire::client::within;
 
-use crate::{gateway::Gateway, plugin::Interception, revision::Revision};
+use crate::{facts::SessionFacts, gateway::Gateway, plugin::Interception, revision::Revision};
 use published::Published;
 use stage::Found;
 pub(crate) use stage::Timed;
@@ -59,12 +59,20 @@ pub(crate) struct Context {
     pub(crate) deadline: Instant,
     /// How long authentication took.
     pub(crate) authenticated_in: Duration,
+    /// What plugins noted of the caller's session; `None` where nobody looks at it or notes
+    /// anything, or where it cannot be read.
+    pub(crate) facts: Option<Arc<SessionFacts>>,
 }
 
 impl Context {
     /// What policies see of the circumstances.
     pub(crate) fn circumstances(&self) -> RequestContext<'_> {
-        RequestContext { at: self.at, source: self.source, client: self.client.as_deref() }
+        RequestContext {
+            at: self.at,
+            source: self.source,
+            client: self.client.as_deref(),
+            facts: self.facts.as_ref().map(|facts| facts.held()),
+        }
     }
 }
 

@@ -17,9 +17,11 @@ use crate::{
     assembly::Assembly,
     call::{Context, cursor::Cursors, park::table::Parking},
     config::ProcessConfig,
+    facts::FactBook,
     metrics::Metrics,
     notices::Notices,
     places::Places,
+    plugin_state::PluginState,
     revision::Revision,
     seal::Seals,
     session::Sessions,
@@ -48,6 +50,10 @@ pub(crate) struct Gateway {
     pub(crate) seals: Seals,
     /// Request states that were used.
     pub(crate) spent: Spent,
+    /// What plugins noted of callers' sessions.
+    pub(crate) facts: FactBook,
+    /// What plugins keep between calls.
+    pub(crate) plugin_state: Arc<PluginState>,
     /// Calls that wait for their modern clients.
     pub(crate) parking: Parking,
     /// Room for listen streams of modern clients.
@@ -82,6 +88,8 @@ pub(crate) struct Parts {
     pub(crate) audit: Arc<Audit>,
     pub(crate) cursors: Cursors,
     pub(crate) seals: Seals,
+    pub(crate) facts: FactBook,
+    pub(crate) plugin_state: Arc<PluginState>,
     pub(crate) hosts: HostPolicy,
     pub(crate) url: String,
     pub(crate) assembly: Assembly,
@@ -100,6 +108,8 @@ impl Gateway {
             cursors: parts.cursors,
             seals: parts.seals,
             spent: Spent::new(crate::call::park::LIFETIME),
+            facts: parts.facts,
+            plugin_state: parts.plugin_state,
             parking: Parking::default(),
             listening: Places::new(LISTENING, usize::MAX),
             hosts: parts.hosts,

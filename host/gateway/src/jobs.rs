@@ -2,6 +2,7 @@
 
 pub(crate) mod health;
 pub(crate) mod index;
+pub(crate) mod keep;
 pub(crate) mod reap;
 pub(crate) mod sync;
 pub(crate) mod unfinished;

@@ -46,6 +46,8 @@ pub(crate) struct Revision {
     pub(crate) connectors: HashMap<ConnectorId, Arc<dyn Connector>>,
     pub(crate) visible: VisibleCache,
     pub(crate) views: Views,
+    /// Whether a policy looks at what is known of sessions, or a plugin may note it.
+    pub(crate) has_facts: bool,
     /// Tools on one page of a list.
     pub(crate) page: usize,
 }

@@ -46,13 +46,15 @@ use crate::{
         process::{DurabilitySetting, PayloadSetting},
     },
     control::Control,
+    facts::FactBook,
     gateway::{Gateway, Parts},
     http::{
         admin,
         listener::{self, Ending},
         ops, router,
     },
-    jobs::{health, index, reap, unfinished, watch},
+    jobs::{health, index, keep, reap, unfinished, watch},
+    plugin_state::PluginState,
     records::Records,
     seal::Seals,
 };
@@ -151,6 +153,8 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         hosts: hosts(&config, &url)?,
         cursors: Cursors::new(&ring.derive(Purpose::Cursors)),
         seals: Seals::new(&ring.derive(Purpose::RequestState)),
+        facts: FactBook::new(Arc::clone(&store), Arc::clone(&clock)),
+        plugin_state: Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock))),
         config,
         clock,
         audit,
@@ -186,6 +190,7 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         tokio::spawn(unfinished::run(Arc::clone(&gateway), rows_before)),
         tokio::spawn(index::run(Arc::clone(&gateway), Arc::clone(&store))),
         tokio::spawn(reap::run(Arc::clone(&gateway))),
+        tokio::spawn(keep::run(Arc::clone(&gateway))),
         tokio::spawn(Arc::clone(&control).refreshing()),
         tokio::spawn(watching(Arc::clone(&control))),
     ];

@@ -169,7 +169,7 @@ async fn recorded(
         None => Err(Failed::unready()),
         Some(revision) => {
             record.revision(revision.id);
-            let circumstances = RequestContext { at, source: None, client: None };
+            let circumstances = RequestContext { at, ..RequestContext::default() };
             match revision.policies.authorize_admin(&caller, action, &circumstances) {
                 Err(denial) => Err(Failed::denied(&denial.reason)),
                 Ok(permitted) => {

@@ -89,7 +89,7 @@ async fn answer(
             Rejection::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_ERROR, words).into()
         );
     }
-    let admitted = match admit(&gateway, place, parts) {
+    let admitted = match admit(&gateway, place, parts).await {
         Ok(admitted) => admitted,
         Err(NotAdmitted::SignIn) => return Ok(respond::sign_in()),
         Err(NotAdmitted::Nothing) => return Err(admit::nothing_here().into()),

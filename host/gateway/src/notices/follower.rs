@@ -31,7 +31,7 @@ use tokio::sync::broadcast::{
 };
 
 use super::{Notice, Place, follows::Follows, view::View};
-use crate::{call::Context, gateway::Gateway, revision::Revision};
+use crate::{call::Context, facts::SessionFacts, gateway::Gateway, revision::Revision};
 
 /// Most notices that are joined before the client is told of them.
 const BURST: usize = 1_024;
@@ -79,6 +79,7 @@ pub(crate) struct Follower {
     caller: Caller,
     source: Option<IpAddr>,
     client: Option<String>,
+    facts: Option<Arc<SessionFacts>>,
     vmcp: VmcpId,
     accepted: Wanted,
     follows: Arc<Follows>,
@@ -147,6 +148,7 @@ impl Follower {
             caller: caller.clone(),
             source: context.source,
             client: context.client.clone(),
+            facts: context.facts.clone(),
             vmcp: vmcp.vmcp.id.clone(),
             accepted,
             follows,
@@ -335,8 +337,12 @@ impl Follower {
             SignIn::Anonymous if vmcp.vmcp.anonymous => {}
             SignIn::Anonymous | SignIn::AdminSocket => return false,
         }
-        let circumstances =
-            RequestContext { at, source: self.source, client: self.client.as_deref() };
+        let circumstances = RequestContext {
+            at,
+            source: self.source,
+            client: self.client.as_deref(),
+            facts: self.facts.as_ref().map(|facts| facts.held()),
+        };
         let connect = revision.policies.authorize_connect(&self.caller, &self.vmcp, &circumstances);
         // As when a request is admitted: only a policy that forbids it counts.
         let is_forbidden = connect.is_err_and(|denial| !denial.policies.is_empty());

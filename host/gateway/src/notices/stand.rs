@@ -50,8 +50,10 @@ use crate::{
     assembly::{Assembly, bindings::Bindings, connectors::Connectors, offers},
     call::{Context, cursor::Cursors},
     config::{ProcessConfig, Resources},
+    facts::FactBook,
     gateway::{Gateway, Parts},
     plugin::Chains,
+    plugin_state::PluginState,
     records::Records,
     revision::Revision,
     seal::Seals,
@@ -156,6 +158,13 @@ impl Connector for Scripted {
 #[derive(Debug, Default)]
 pub(crate) struct Hand(AtomicU64);
 
+impl Hand {
+    /// Sets it to a moment, in milliseconds.
+    pub(crate) fn set(&self, millis: u64) {
+        self.0.store(millis, Ordering::SeqCst);
+    }
+}
+
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
@@ -224,7 +233,7 @@ impl Stand {
         let assembly = Assembly {
             bindings: Bindings::new(Sandbox::new(Settings::default()).unwrap()),
             connectors: Connectors::new(egress, BTreeMap::new()),
-            records: Records::new(store, Arc::new(blobs)),
+            records: Records::new(Arc::clone(&store), Arc::new(blobs)),
             page: 100,
         };
         let gateway = Gateway::new(Parts {
@@ -233,6 +242,8 @@ impl Stand {
             audit: Arc::new(audit),
             cursors: Cursors::new(&[2; 32]),
             seals: Seals::new(&[3; 32]),
+            facts: FactBook::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>),
+            plugin_state: Arc::new(PluginState::new(store, Arc::clone(&clock) as Arc<dyn Clock>)),
             hosts: HostPolicy::new(Listener::Loopback),
             url: "http://127.0.0.1:1".to_owned(),
             assembly,
@@ -243,7 +254,7 @@ impl Stand {
 
     /// Sets the clock.
     pub(crate) fn at(&self, millis: u64) {
-        self.clock.0.store(millis, Ordering::SeqCst);
+        self.clock.set(millis);
     }
 
     /// Puts a revision into effect, with these lists announced.
@@ -300,6 +311,7 @@ impl Stand {
             resources: Arc::new(setup.resources()),
             visible: crate::call::list::VisibleCache::default(),
             views: super::view::Views::default(),
+            has_facts: false,
             page: 100,
         }
     }
@@ -321,6 +333,7 @@ impl Stand {
             trace: TraceContext::default(),
             deadline: Instant::now() + Duration::from_secs(60),
             authenticated_in: Duration::ZERO,
+            facts: None,
         }
     }
 }

@@ -19,7 +19,8 @@ use tidegate_wire::{
 };
 
 use super::Place;
-use crate::{call::Context, gateway::Gateway, revision::Revision, session::Session};
+use crate::{
+    call::Context, facts::SessionFacts, gateway::Gateway, revision::Revision, session::Session};
 
 /// A caller who may use this virtual MCP.
 #[derive(Debug, Clone)]
@@ -69,7 +70,7 @@ pub(super) fn nothing_here() -> Rejection {
 }
 
 /// Finds out who calls and whether they may use this virtual MCP.
-pub(super) fn admit(
+pub(super) async fn admit(
     gateway: &Gateway,
     place: Place<'_>,
     parts: &Parts,
@@ -98,6 +99,7 @@ pub(super) fn admit(
         return Err(NotAdmitted::Nothing);
     }
     let at = gateway.clock.now();
+    let facts = facts(gateway, &revision, &caller, &vmcp).await;
     let context = Context {
         caller,
         at,
@@ -106,6 +108,7 @@ pub(super) fn admit(
         trace: tidegate_model::TraceContext::default(),
         deadline: began + Duration::from_millis(gateway.config.limits.call_ms),
         authenticated_in: began.elapsed(),
+        facts,
         revision,
     };
     // A policy that forbids connecting counts; that none permits it does not, since a caller
@@ -118,6 +121,26 @@ pub(super) fn admit(
     match connect {
         Err(denial) if !denial.policies.is_empty() => Err(NotAdmitted::Nothing),
         _ => Ok(Admitted { context, vmcp }),
+    }
+}
+
+/// What plugins noted of the caller's session, where anybody looks at it. Where it cannot be
+/// read, policies that look at it refuse.
+async fn facts(
+    gateway: &Gateway,
+    revision: &Revision,
+    caller: &Caller,
+    vmcp: &VmcpId,
+) -> Option<Arc<SessionFacts>> {
+    if !revision.has_facts {
+        return None;
+    }
+    match gateway.facts.of(caller.org(), caller.user(), vmcp).await {
+        Ok(facts) => Some(facts),
+        Err(error) => {
+            tracing::error!(%error, "a request is judged without the facts of its session");
+            None
+        }
     }
 }
 
