@@ -37,7 +37,9 @@ impl Kind {
                 let kept = value.chars().filter(char::is_ascii_alphanumeric);
                 kept.map(|one| one.to_ascii_uppercase()).collect()
             }
-            Self::PHONE => value.chars().filter(|one| one.is_ascii_digit() || *one == '+').collect(),
+            Self::PHONE => {
+                value.chars().filter(|one| one.is_ascii_digit() || *one == '+').collect()
+            }
             Self::EMAIL | Self::IP => value.to_lowercase(),
             _ => value.to_owned(),
         }

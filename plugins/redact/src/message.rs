@@ -57,11 +57,7 @@ impl Message<'_> {
         })
     }
 
-    fn with(
-        self,
-        config: &str,
-        look: impl FnOnce(&mut Review<'_>) -> Option<String>,
-    ) -> Verdict {
+    fn with(self, config: &str, look: impl FnOnce(&mut Review<'_>) -> Option<String>) -> Verdict {
         let settings = match Settings::read(config, self.direction) {
             Ok(settings) => settings,
             Err(text) => return Verdict::Refuse(text),

@@ -113,7 +113,7 @@ impl<'a> Review<'a> {
         if found.len() < 2 {
             return found;
         }
-        found.sort_by_key(|one| one.place.start);
+        found.sort_unstable_by_key(|one| (one.place.start, one.kind));
         let mut merged: Vec<Found> = Vec::with_capacity(found.len());
         for one in found {
             match merged.last_mut() {

@@ -58,15 +58,8 @@ struct Written {
 
 /// Masked where the configuration names no kind at all. Telephone numbers and addresses of
 /// machines are ordinary content too often.
-const USUAL: [Kind; 7] = [
-    Kind::CARD,
-    Kind::IBAN,
-    Kind::EMAIL,
-    Kind::SSN,
-    Kind::KEY,
-    Kind::PRIVATE_KEY,
-    Kind::PASSWORD,
-];
+const USUAL: [Kind; 7] =
+    [Kind::CARD, Kind::IBAN, Kind::EMAIL, Kind::SSN, Kind::KEY, Kind::PRIVATE_KEY, Kind::PASSWORD];
 
 /// At most so many patterns of one's own.
 const MOST_PATTERNS: usize = 100;
@@ -134,7 +127,9 @@ impl Settings {
             for name in kinds.iter().flatten() {
                 let kind = self.kind(name, list)?;
                 if self.action(kind) != Action::Ignore {
-                    return Err(format!("configuration: `{name}` stands in `{list}` and elsewhere"));
+                    return Err(format!(
+                        "configuration: `{name}` stands in `{list}` and elsewhere"
+                    ));
                 }
                 self.set(kind, action);
             }
@@ -185,7 +180,9 @@ impl Settings {
             .and_then(|place| u8::try_from(place).ok())
             .map(Kind)
             .ok_or_else(|| {
-                format!("configuration: `{place}` names `{name}`, which is no kind and not in `custom`")
+                format!(
+                    "configuration: `{place}` names `{name}`, which is no kind and not in `custom`"
+                )
             })
     }
 
@@ -207,7 +204,8 @@ impl Settings {
 
     /// The kinds of which something becomes.
     pub(crate) fn wanted(&self) -> Kinds {
-        let known = (0..=u8::MAX).zip(&self.actions).filter(|(_, action)| **action != Action::Ignore);
+        let known =
+            (0..=u8::MAX).zip(&self.actions).filter(|(_, action)| **action != Action::Ignore);
         known.fold(Kinds::default(), |kinds, (number, _)| kinds.with(Kind(number)))
     }
 }

@@ -177,7 +177,8 @@ fn alerts_count_kinds_and_let_pass() {
 fn hashes_are_the_same_for_the_same_value_however_it_is_written() {
     double::with(|double| double.credentials.insert("pseudonyms".to_owned()));
     let config = r#"{"hash":["iban","email"],"hash_key":"pseudonyms"}"#;
-    let json = r#"["DE89370400440532013000","de89 3704 0044 0532 0130 00","A@b.de","a@B.de","c@b.de"]"#;
+    let json =
+        r#"["DE89370400440532013000","de89 3704 0044 0532 0130 00","A@b.de","a@B.de","c@b.de"]"#;
     let Verdict::Replace(json) = RESULTS.judge(config, json) else { panic!() };
     let texts: Vec<String> = serde_json::from_str(&json).unwrap();
     assert_eq!(texts[0], texts[1]);
@@ -354,7 +355,10 @@ fn of_a_question_only_its_words_change() {
     ];
     for (method, params, expected) in table {
         let decision = redact.on_question(&context(method, "search"), params);
-        assert!(matches!(decision, QuestionDecision::Replace(json) if json == expected), "{method}");
+        assert!(
+            matches!(decision, QuestionDecision::Replace(json) if json == expected),
+            "{method}"
+        );
     }
 }
 

@@ -55,7 +55,7 @@ impl Splice<'_> {
     fn put(&mut self, place: Range<usize>, text: &str) {
         let out = self.out.get_or_insert_with(|| String::with_capacity(self.json.len() + 64));
         out.push_str(self.json.get(self.copied..place.start).unwrap_or_default());
-        out.push_str(&serde_json::Value::from(text).to_string());
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
         self.copied = place.end;
     }
 

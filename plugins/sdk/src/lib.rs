@@ -11,6 +11,7 @@ pub mod connector;
 pub mod customizer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod double;
+pub mod glob;
 mod glue;
 pub mod host;
 pub mod interceptor;

@@ -12,7 +12,8 @@ const LONGEST_LABEL: usize = 64;
 /// the end of the text: half a key is a secret too.
 pub(super) fn private_key(text: &[u8]) -> Option<usize> {
     let after = text.strip_prefix(BEGIN)?;
-    let label = after.get(..run(after.get(..after.len().min(LONGEST_LABEL))?, |byte| byte != b'-'))?;
+    let label =
+        after.get(..run(after.get(..after.len().min(LONGEST_LABEL))?, |byte| byte != b'-'))?;
     let private = [b"PRIVATE KEY".as_slice(), b"PRIVATE KEY BLOCK"];
     if !private.iter().any(|ending| label.ends_with(ending)) {
         return None;
@@ -29,7 +30,8 @@ pub(super) fn password(text: &[u8]) -> Option<Range<usize>> {
     let after = text.strip_prefix(b"://")?;
     let near = after.get(..after.len().min(LONGEST_USER_INFO))?;
     // The last `@` before the path ends it: a password may hold one that was not encoded.
-    let authority = run(near, |byte| !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'<' | b'>') && byte > b' ');
+    let authority =
+        run(near, |byte| !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'<' | b'>') && byte > b' ');
     let at = near.get(..authority)?.iter().rposition(|byte| *byte == b'@')?;
     let colon = near.get(..at)?.iter().position(|byte| *byte == b':')?;
     let start = b"://".len() + colon + 1;
