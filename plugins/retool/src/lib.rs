@@ -1,34 +1,36 @@
-//! Edits tools as the configuration says: rename, retitle, describe, hide, default, lock.
+//! Edits tools as the configuration says: rename, describe, hide, default, lock, narrow.
 //!
-//! Tools are named by their original names. A name that the connector does not have is left
-//! alone: one configuration may serve several connectors.
+//! Tools are named by their original names or by patterns; what an exact name says goes
+//! before what patterns say. A name that the connector does not have is left alone, since one
+//! configuration may serve several connectors (`strict` makes it an error). Whatever else does
+//! not fit the tool is an error that names tool and setting.
+
+mod change;
+mod narrow;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_plugin::{Customizer, Edit, Scope, customizer};
+use tidegate_plugin::{Customizer, Edit, Scope, customizer, glob};
+
+use change::Change;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Retool {
     tools: BTreeMap<String, Change>,
+    #[serde(default)]
+    strict: bool,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Change {
-    name: Option<String>,
-    title: Option<String>,
-    description: Option<String>,
-    hide: bool,
-    defaults: BTreeMap<String, Value>,
-    lock: BTreeMap<String, Value>,
-}
-
+/// What of a definition matters here.
 #[derive(Deserialize)]
 struct Tool {
     name: String,
+    description: Option<String>,
+    #[serde(rename = "inputSchema", default)]
+    schema: Value,
 }
 
 impl Customizer for Retool {
@@ -39,65 +41,93 @@ impl Customizer for Retool {
     }
 
     fn edits(&self, _scope: &Scope, tools: &[String]) -> Result<Vec<Edit>, String> {
+        let tools: Vec<Tool> = tools
+            .iter()
+            .map(|tool| {
+                serde_json::from_str(tool).map_err(|error| format!("tool definition: {error}"))
+            })
+            .collect::<Result<_, _>>()?;
+        if self.strict {
+            self.find_missing(&tools)?;
+        }
         let mut edits = Vec::new();
-        for tool in tools {
-            let tool: Tool =
-                serde_json::from_str(tool).map_err(|error| format!("tool definition: {error}"))?;
-            if let Some(change) = self.tools.get(&tool.name) {
-                edits.push(change.edit(tool.name));
+        for tool in &tools {
+            if let Some(change) = self.change(&tool.name)? {
+                edits.push(change.edit(tool)?);
             }
         }
+        find_doubles(&tools, &edits)?;
         Ok(edits)
     }
 }
 
-impl Change {
-    fn edit(&self, tool: String) -> Edit {
-        let settings = |of: &BTreeMap<String, Value>| {
-            of.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+impl Retool {
+    /// Everything that is said of one tool.
+    fn change(&self, tool: &str) -> Result<Option<Change>, String> {
+        let mut merged: Option<(Change, &str)> = None;
+        let patterns = self.tools.iter().filter(|(name, _)| is_pattern(name));
+        for (pattern, change) in patterns.filter(|(pattern, _)| glob::matches(pattern, tool)) {
+            merged = Some(match merged {
+                None => (change.clone(), pattern),
+                Some((mut all, before)) => {
+                    if let Some(field) = all.join(change) {
+                        return Err(format!(
+                            "tool `{tool}`: `{before}` and `{pattern}` disagree on `{field}`; say it \
+                             under `{tool}` itself"
+                        ));
+                    }
+                    (all, pattern)
+                }
+            });
+        }
+        let exact = self.tools.get(tool).filter(|_| !is_pattern(tool));
+        Ok(match (merged, exact) {
+            (Some((patterns, _)), Some(exact)) => Some(exact.over(patterns)),
+            (Some((patterns, _)), None) => Some(patterns),
+            (None, exact) => exact.cloned(),
+        })
+    }
+
+    fn find_missing(&self, tools: &[Tool]) -> Result<(), String> {
+        let there = |name: &str| {
+            tools.iter().any(|tool| {
+                tool.name == name || is_pattern(name) && glob::matches(name, &tool.name)
+            })
         };
-        Edit {
-            name: self.name.clone(),
-            title: self.title.clone(),
-            description: self.description.clone(),
-            hidden: self.hide,
-            defaults: settings(&self.defaults),
-            locked: settings(&self.lock),
-            ..customizer::edit(tool)
+        match self.tools.keys().find(|name| !there(name)) {
+            Some(name) => Err(format!(
+                "tool `{name}`: the connector has none of this name (any more); remove it from the \
+                 configuration, or set `strict = false`"
+            )),
+            None => Ok(()),
         }
     }
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// Two tools of one name could not both be called.
+fn find_doubles(tools: &[Tool], edits: &[Edit]) -> Result<(), String> {
+    let mut published: BTreeMap<&str, &str> = BTreeMap::new();
+    for tool in tools {
+        let edit = edits.iter().find(|edit| edit.tool == tool.name);
+        if edit.is_some_and(|edit| edit.hidden) {
+            continue;
+        }
+        let name = edit.and_then(|edit| edit.name.as_deref()).unwrap_or(&tool.name);
+        if let Some(other) = published.insert(name, &tool.name) {
+            return Err(format!(
+                "tools `{other}` and `{}` would both be published as `{name}`",
+                tool.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 tidegate_plugin::export!(customizer Retool);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scope() -> Scope {
-        Scope { org: "default".into(), vmcp: "sales".into(), connector: "crm".into() }
-    }
-
-    #[test]
-    fn edits_only_the_tools_that_are_there() {
-        let config = r#"{"tools":{
-            "search":{"name":"find","hide":false,"defaults":{"limit":10},"lock":{"region":"eu"}},
-            "purge":{"hide":true},
-            "elsewhere":{"hide":true}}}"#;
-        let tools = [r#"{"name":"search"}"#, r#"{"name":"purge"}"#, r#"{"name":"other"}"#]
-            .map(str::to_owned);
-        let edits = Retool::configure(config).unwrap().edits(&scope(), &tools).unwrap();
-        let names: Vec<_> = edits.iter().map(|edit| edit.tool.as_str()).collect();
-        assert_eq!(names, ["search", "purge"]);
-        assert_eq!(edits[0].name.as_deref(), Some("find"));
-        assert_eq!(edits[0].defaults, [("limit".to_owned(), "10".to_owned())]);
-        assert_eq!(edits[0].locked, [("region".to_owned(), "\"eu\"".to_owned())]);
-        assert!(edits[1].hidden);
-    }
-
-    #[test]
-    fn unknown_keys_are_errors() {
-        let error = Retool::configure(r#"{"tools":{"a":{"rename":"b"}}}"#).err().unwrap();
-        assert!(error.contains("rename"), "{error}");
-    }
-}
+mod tests;
