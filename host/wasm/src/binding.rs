@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tidegate_model::Json;
 
 use crate::{
     Capability, Component, ConfigError, Exports, Grants, Limits, LoadError, Reach, hook::Prepared,
+    recipe::Recipe,
 };
 
 /// A component with a name, a configuration, grants and limits.
@@ -90,13 +92,11 @@ impl Binding<'_> {
             .component
             .adapt(self.grants)
             .map_err(|source| BindError::Link { name: name(), source })?;
-        Ok(Prepared::new(
-            Arc::from(self.name),
-            world,
-            self.config.clone(),
-            (self.grants, self.reach.clone()),
-            self.limits,
-            self.component.shared(),
-        ))
+        let shared = self.component.shared();
+        let config = Sha256::digest(self.config.as_str()).into();
+        let breaker = shared.breakers.of((Arc::from(self.name), *self.component.sha256(), config));
+        let granted = (self.grants, self.reach.clone());
+        let recipe = Recipe::new(self.name, self.limits, granted, shared);
+        Ok(Prepared::new(world, self.config.clone(), recipe, breaker))
     }
 }

@@ -13,10 +13,13 @@ use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 use crate::{
     Capability, Exports, Failure, Grants, Interface, Limits, Reach,
     any::Functions,
+    breaker::Breaker,
     cache::hex,
     capabilities::wasi,
+    counters::Said,
     hook::{Prepared, run},
     output,
+    recipe::Recipe,
     sandbox::Shared,
     state::State,
     world::{self, Version},
@@ -267,10 +270,8 @@ fn compile(shared: Arc<Shared>, bytes: &[u8]) -> Result<Loaded, LoadError> {
     };
     // A trial with everything granted tells whether all shapes fit, before anybody binds it.
     let pre = link(&loaded, Grants::all()).map_err(|error| mismatch(&error))?;
-    loaded.exports = version
-        .adapt(pre, &loaded.functions)
-        .map_err(|error| mismatch(&error))?
-        .exports();
+    loaded.exports =
+        version.adapt(pre, &loaded.functions).map_err(|error| mismatch(&error))?.exports();
     let exports = loaded.exports;
     if !(exports.is_interceptor() || exports.is_customizer() || exports.is_connector()) {
         return Err(LoadError::NothingExported);
@@ -354,10 +355,11 @@ fn imports(
 async fn schema(loaded: &Loaded) -> Result<(Json, Validator), LoadError> {
     let pre = link(loaded, Grants::all()).map_err(|error| mismatch(&error))?;
     let world = loaded.version.adapt(pre, &loaded.functions).map_err(|error| mismatch(&error))?;
-    let limits = Limits { host_calls: 0, ..Limits::CUSTOMIZER };
-    let label: Arc<str> = "schema".into();
-    let prepared =
-        Prepared::new(label, world, Json::empty_object(), (Grants::NONE, Reach::default()), limits, &loaded.shared);
+    let limits = Limits { host_calls: 0, spares: Some(0), ..Limits::CUSTOMIZER };
+    let recipe = Recipe::new("schema", limits, (Grants::NONE, Reach::default()), &loaded.shared);
+    // Asked once, so nothing could open this breaker.
+    let breaker = Arc::new(Breaker::new(&recipe.voice.plugin));
+    let prepared = Prepared::new(world, Json::empty_object(), recipe, breaker);
     let text = ask(&prepared).await.map_err(LoadError::Schema)?;
     let bad = |problem: String| LoadError::BadSchema(problem);
     let value: serde_json::Value = text.read().map_err(|error| bad(error.to_string()))?;
@@ -366,6 +368,7 @@ async fn schema(loaded: &Loaded) -> Result<(Json, Validator), LoadError> {
 }
 
 async fn ask(prepared: &Prepared) -> Result<Json, Failure> {
-    let text = run!(prepared, None, None, schema())?;
-    output::json(prepared, text, output::Shape::Any)
+    run!(prepared, None, None, schema(), |text| {
+        Ok((Said::Done, output::json(prepared, text, output::Shape::Any)?))
+    })
 }

@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use tidegate_model::Json;
 
 use crate::{
-    BindError, Binding, CallContext, Counts, Exports, Failure, Interface, ListKind, Trap,
+    BindError, Binding, CallContext, Counts, Exports, Failure, Interface, Line, ListKind, Trap,
+    counters::Said,
     hook::{Prepared, run},
     output::{self, Shape},
 };
@@ -67,7 +68,11 @@ impl fmt::Debug for GuestConnector {
 impl GuestConnector {
     /// Links the component.
     pub fn new(binding: &Binding<'_>) -> Result<Self, BindError> {
-        let prepared = binding.prepare("connector", "`tools`, `prompts` or `resources`", Exports::is_connector)?;
+        let prepared = binding.prepare(
+            "connector",
+            "`tools`, `prompts` or `resources`",
+            Exports::is_connector,
+        )?;
         Ok(Self { prepared, exports: binding.component.exports() })
     }
 
@@ -79,6 +84,11 @@ impl GuestConnector {
     /// How often it ran.
     pub fn counts(&self) -> Counts {
         self.prepared.counts()
+    }
+
+    /// What it said last, in lines with numbers above `since`, oldest first.
+    pub fn lines(&self, since: u64) -> Vec<Line> {
+        self.prepared.lines(since)
     }
 
     /// What it offers: `tools`, `prompts`, `resources`.
@@ -93,8 +103,9 @@ impl GuestConnector {
             let title = prepared.name.to_string();
             return Ok(Description { title, version: "0".to_owned(), instructions: None });
         }
-        run!(prepared, None, None, describe(prepared.config.as_str()))?
-            .map_err(|text| refused(prepared, text))
+        run!(prepared, None, None, describe(prepared.config.as_str()), |said| {
+            Ok((Said::Done, said.map_err(|text| refused(prepared, text))?))
+        })
     }
 
     /// What it offers of a kind: MCP objects as the guest wrote them; none of a kind that it
@@ -109,9 +120,11 @@ impl GuestConnector {
         if !self.exports.has(interface) {
             return Ok(Vec::new());
         }
-        let items = run!(prepared, None, None, list(kind, prepared.config.as_str()))?
-            .map_err(|text| refused(prepared, text))?;
-        items.into_iter().map(|text| output::json(prepared, text, Shape::Object)).collect()
+        run!(prepared, None, None, list(kind, prepared.config.as_str()), |said| {
+            let items = said.map_err(|text| refused(prepared, text))?.into_iter();
+            let items = items.map(|text| output::json(prepared, text, Shape::Object));
+            Ok((Said::Done, items.collect::<Result<_, _>>()?))
+        })
     }
 
     /// Carries out the tool that `call` names. Dropping the future stops the guest.
@@ -126,8 +139,9 @@ impl GuestConnector {
             return Err(CallError::Unknown);
         }
         let (config, arguments) = (prepared.config.as_str(), arguments.as_str());
-        let text = run!(prepared, Some(call), progress, call(call, config, arguments))??;
-        Ok(output::json(prepared, text, Shape::Object)?)
+        run!(prepared, Some(call), progress, call(call, config, arguments), |said| {
+            result(prepared, said)
+        })?
     }
 
     /// Fetches the prompt that `call` names.
@@ -137,8 +151,9 @@ impl GuestConnector {
             return Err(CallError::Unknown);
         }
         let (config, arguments) = (prepared.config.as_str(), arguments.as_str());
-        let text = run!(prepared, Some(call), None, prompt(call, config, arguments))??;
-        Ok(output::json(prepared, text, Shape::Object)?)
+        run!(prepared, Some(call), None, prompt(call, config, arguments), |said| {
+            result(prepared, said)
+        })?
     }
 
     /// Reads the resource whose URI is the target of `call`.
@@ -147,11 +162,22 @@ impl GuestConnector {
         if !self.exports.has(Interface::Resources) {
             return Err(CallError::Unknown);
         }
-        let text = run!(prepared, Some(call), None, read(call, prepared.config.as_str()))??;
-        Ok(output::json(prepared, text, Shape::Object)?)
+        let config = prepared.config.as_str();
+        run!(prepared, Some(call), None, read(call, config), |said| result(prepared, said))?
     }
 }
 
+/// Its own words for a failure are an answer; a result that is none is a fault.
+fn result(
+    prepared: &Prepared,
+    said: Result<String, CallError>,
+) -> Result<(Said, Result<Json, CallError>), Failure> {
+    Ok(match said {
+        Ok(text) => (Said::Done, Ok(output::json(prepared, text, Shape::Object)?)),
+        Err(words) => (Said::Failed, Err(words)),
+    })
+}
+
 fn refused(prepared: &Prepared, text: String) -> Failure {
-    Failure::trap(&prepared.name, Trap::BadOutput(text))
+    prepared.fault(Trap::BadOutput(text))
 }

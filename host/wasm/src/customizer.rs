@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tidegate_model::{ConnectorId, Json, OrgId, ToolName, ToolOverride, VmcpId};
 
 use crate::{
-    BindError, Binding, Counts, Exports, Failure, Trap,
+    BindError, Binding, Counts, Exports, Failure, Line, Trap,
+    counters::Said,
     hook::{Prepared, run},
     output::{self, Shape},
 };
@@ -68,6 +69,11 @@ impl Customizer {
         self.prepared.counts()
     }
 
+    /// What it said last, in lines with numbers above `since`, oldest first.
+    pub fn lines(&self, since: u64) -> Vec<Line> {
+        self.prepared.lines(since)
+    }
+
     /// Asks for the edits of `tools`, the definitions as their connector gave them. At most
     /// one edit per tool comes back. What the guest calls an error is a
     /// [`Trap::BadOutput`] with its text.
@@ -75,10 +81,15 @@ impl Customizer {
         let prepared = &self.prepared;
         let texts: Vec<&str> = tools.iter().map(Json::as_str).collect();
         let config = prepared.config.as_str();
-        let edits = run!(prepared, None, None, edits(scope, config, &texts))?
-            .map_err(|text| bad(prepared, text))?;
+        run!(prepared, None, None, edits(scope, config, &texts), |edits| {
+            Ok((Said::Done, self.all_checked(edits)?))
+        })
+    }
+
+    fn all_checked(&self, edits: Result<Vec<RawEdit>, String>) -> Result<Vec<ToolEdit>, Failure> {
+        let prepared = &self.prepared;
         let mut checked = BTreeMap::new();
-        for edit in edits {
+        for edit in edits.map_err(|text| bad(prepared, text))? {
             let edit = self.checked(edit)?;
             if let Some(twice) = checked.insert(edit.tool.clone(), edit) {
                 let text = format!("it edits the tool `{}` twice", twice.tool);
@@ -113,5 +124,5 @@ impl Customizer {
 }
 
 fn bad(prepared: &Prepared, text: String) -> Failure {
-    Failure::trap(&prepared.name, Trap::BadOutput(text))
+    prepared.fault(Trap::BadOutput(text))
 }

@@ -17,7 +17,6 @@ use wasmtime::{
 
 use crate::{Allocation, Limits};
 
-const STACK: usize = 512 << 10;
 /// Linear memory that a slot of the pool keeps: resetting it is a copy, not a system call.
 const KEPT: usize = 128 << 10;
 /// Slots that keep it; the memory an idle gateway holds is at most this times [`KEPT`].
@@ -35,8 +34,8 @@ pub(crate) fn engine(allocation: Allocation) -> Result<Engine> {
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_backtrace_max_frames(None)
-        .max_wasm_stack(STACK)
-        .async_stack_size(STACK * 2)
+        .max_wasm_stack(Limits::STACK)
+        .async_stack_size(Limits::STACK * 2)
         .memory_init_cow(true);
     match allocation {
         Allocation::Pooling { instances } => {

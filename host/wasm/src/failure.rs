@@ -80,7 +80,21 @@ pub enum Failure {
         /// The binding's name.
         plugin: Arc<str>,
     },
-    /// The gateway is at fault, or out of room.
+    /// Too many hooks ran at once, and none ended in time.
+    #[error("plugin `{plugin}` is busy: {advice}")]
+    Busy {
+        /// The binding's name.
+        plugin: Arc<str>,
+        /// What ran out, and what to do.
+        advice: &'static str,
+    },
+    /// The guest failed so often that it is left alone for a while; nothing was run.
+    #[error("plugin `{plugin}` failed too often and is left alone for a while")]
+    BreakerOpen {
+        /// The binding's name.
+        plugin: Arc<str>,
+    },
+    /// The gateway is at fault.
     #[error("plugin `{plugin}` could not be run")]
     Host {
         /// The binding's name.
@@ -116,6 +130,8 @@ impl Failure {
             Self::Trap { trap, .. } => trap.name(),
             Self::Deadline { .. } => "deadline",
             Self::Cancelled { .. } => "cancelled",
+            Self::Busy { .. } => "busy",
+            Self::BreakerOpen { .. } => "breaker_open",
             Self::Host { .. } => "host",
         }
     }

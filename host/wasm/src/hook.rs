@@ -1,30 +1,30 @@
 //! One call of one hook: a fresh instance, its bounds, and how it ended.
 //!
-//! Every run of a guest passes through [`Work`]: begin (room, store, limits), the adapter's
-//! future under [`Work::bounded`], end (classification, counters). Knows no interface.
+//! Every run of a guest passes through [`Work`]: begin (breaker, room, store, limits), the
+//! adapter's future under [`Work::bounded`], end (classification, the check of what was said,
+//! counters). Knows no interface.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use tidegate_model::Json;
-use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap as EngineTrap};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap as EngineTrap, component::Instance};
 
 use crate::{
-    CallContext, Counts, Failure, Grants, Limits, ProgressSink, Reach, Trap,
-    counters::Counters,
+    CallContext, Counts, Failure, Limits, ProgressSink, Trap,
+    breaker::{Breaker, Ending, Pass},
+    counters::{Counters, Said},
     engine::Running,
-    sandbox::Shared,
+    lines::Line,
+    pace::{Pace, Paced},
+    recipe::Recipe,
+    spares::Spares,
     state::{Circumstances, State, Stop},
     world::{Guest, Pending, World},
 };
 
-/// A tenth of a second covers the ticks in which a guest may end by itself.
-const GRACE: Duration = Duration::from_millis(50);
-/// Room for the parts of a returned value that are not its text.
-const SLACK: usize = 64 << 10;
+/// Covers the ticks in which a guest may end by itself.
+const GRACE: std::time::Duration = Limits::TICK.saturating_mul(10);
 
 /// A binding, ready to run.
 #[derive(Debug)]
@@ -32,24 +32,36 @@ pub(crate) struct Prepared {
     pub(crate) name: Arc<str>,
     world: Box<dyn World>,
     pub(crate) config: Json,
-    grants: Grants,
-    reach: Reach,
     pub(crate) limits: Limits,
-    shared: Arc<Shared>,
+    recipe: Arc<Recipe>,
+    spares: Arc<Spares>,
+    breaker: Arc<Breaker>,
+    /// Places of hooks that run at once.
+    places: Arc<Semaphore>,
     counters: Counters,
 }
 
 impl Prepared {
     pub(crate) fn new(
-        name: Arc<str>,
         world: Box<dyn World>,
         config: Json,
-        (grants, reach): (Grants, Reach),
-        limits: Limits,
-        shared: &Arc<Shared>,
+        recipe: Recipe,
+        breaker: Arc<Breaker>,
     ) -> Self {
-        let counters = Counters::default();
-        Self { name, world, config, grants, reach, limits, shared: Arc::clone(shared), counters }
+        let recipe = Arc::new(recipe);
+        let limits = recipe.limits;
+        let places = limits.concurrent.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            name: Arc::clone(&recipe.voice.plugin),
+            spares: Spares::new(world.pre().clone(), &recipe),
+            world,
+            config,
+            limits,
+            recipe,
+            breaker,
+            places: Arc::new(Semaphore::new(places)),
+            counters: Counters::default(),
+        }
     }
 
     pub(crate) fn world(&self) -> &dyn World {
@@ -59,98 +71,166 @@ impl Prepared {
     pub(crate) fn counts(&self) -> Counts {
         self.counters.read()
     }
+
+    /// What the guest said last, in lines with numbers above `since`.
+    pub(crate) fn lines(&self, since: u64) -> Vec<Line> {
+        self.recipe.voice.lines.since(since)
+    }
+
+    pub(crate) fn fault(&self, trap: Trap) -> Failure {
+        Failure::trap(&self.name, trap)
+    }
+}
+
+/// One hook in the counters and at the breaker, however it ends; dropped, it was given up.
+struct Tally<'p> {
+    prepared: &'p Prepared,
+    started: Instant,
+    pass: Option<Pass>,
+    ended: bool,
+}
+
+impl Tally<'_> {
+    fn end(&mut self, said: Result<Said, &Failure>) {
+        self.ended = true;
+        let now = self.prepared.recipe.shared.now();
+        self.prepared.counters.ended(self.started.elapsed(), said);
+        let ending = match said {
+            Ok(_) => Ending::Well,
+            Err(Failure::Trap { .. }) => Ending::Trapped,
+            Err(_) => Ending::Neither,
+        };
+        if let Some(pass) = self.pass {
+            self.prepared.breaker.ended(pass, ending, now);
+        }
+    }
+
+    fn failed(mut self, failure: Failure) -> Failure {
+        self.end(Err(&failure));
+        failure
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let cancelled = Failure::Cancelled { plugin: Arc::clone(&self.prepared.name) };
+            self.end(Err(&cancelled));
+        }
+    }
 }
 
 /// A hook under way. Dropping it ends the guest.
 pub(crate) struct Work<'p> {
-    prepared: &'p Prepared,
-    // Dropped before the permit, which stands for the instance's place in the pool.
+    tally: Tally<'p>,
+    // Dropped before the permits, which stand for the instance's place in the pool.
     store: Store<State>,
+    ready: Option<Instance>,
+    pace: Arc<Pace>,
     _running: Running,
-    _permit: OwnedSemaphorePermit,
-    started: Instant,
+    _permits: [OwnedSemaphorePermit; 2],
     until: Instant,
     call_deadline: Option<Instant>,
-    ended: bool,
 }
 
 impl<'p> Work<'p> {
-    /// Waits for room and makes a store.
+    /// Waits for room and makes a store, or takes an instance that was made ahead.
     pub(crate) async fn begin(
         prepared: &'p Prepared,
         call: Option<&CallContext>,
         progress: Option<ProgressSink>,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
-        let shared = &prepared.shared;
+        let recipe = &prepared.recipe;
         let limits = &prepared.limits;
+        let mut tally = Tally { prepared, started, pass: None, ended: false };
+        let Some(pass) = prepared.breaker.admit(recipe.shared.now()) else {
+            return Err(tally.failed(Failure::BreakerOpen { plugin: Arc::clone(&prepared.name) }));
+        };
+        tally.pass = Some(pass);
         let call_deadline = call.map(|call| call.deadline);
         let wall = started + limits.wall_time;
         let deadline = call_deadline.map_or(wall, |deadline| deadline.min(wall));
-        let permit = match Arc::clone(&shared.room).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => wait_for_room(prepared, deadline, started).await?,
+        let busy = |advice| Failure::Busy { plugin: Arc::clone(&prepared.name), advice };
+        let Some(place) = acquire(&prepared.places, deadline).await else {
+            let advice =
+                "too many of its hooks run at once: raise `limits.concurrent`, or call less";
+            return Err(tally.failed(busy(advice)));
         };
-        let circumstances = Circumstances { call, progress, deadline };
-        let state =
-            State::new(&prepared.name, limits, (prepared.grants, &prepared.reach), &shared.clock, circumstances);
-        let running = shared.ticker.running();
-        let mut store = Store::new(&shared.engine, state);
-        store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(limits.output.saturating_add(SLACK));
-        store.set_max_component_handles(limits.handles);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut store| store.data_mut().tick());
+        let (mut store, ready, permit) = match prepared.spares.take() {
+            Some(spare) => {
+                prepared.counters.spared();
+                (spare.store, Some(spare.instance), spare.permit)
+            }
+            None => {
+                let Some(permit) = recipe.shared.room(deadline).await else {
+                    let advice =
+                        "all instances are taken: raise the number of instances, or call less";
+                    return Err(tally.failed(busy(advice)));
+                };
+                (recipe.store(deadline), None, permit)
+            }
+        };
+        store.data_mut().serve(limits, Circumstances { call, progress, deadline });
+        recipe.refuel(&mut store);
+        let pace = Arc::clone(&store.data().pace);
         Ok(Self {
-            prepared,
+            tally,
             store,
-            _running: running,
-            _permit: permit,
-            started,
+            ready,
+            pace,
+            _running: recipe.shared.ticker.running(),
+            _permits: [permit, place],
             until: deadline + GRACE,
             call_deadline,
-            ended: false,
         })
     }
 
     pub(crate) fn guest(&mut self) -> Guest<'_> {
-        Guest { store: &mut self.store, ready: None }
+        Guest { store: &mut self.store, ready: self.ready }
     }
 
-    /// The moment at which even a guest that waits is given up.
-    pub(crate) fn until(&self) -> Instant {
-        self.until
+    /// What [`Work::bounded`] needs while the guest has the rest: the moment at which even one
+    /// that waits is given up, and its pace.
+    pub(crate) fn bounds(&self) -> (Instant, Arc<Pace>) {
+        (self.until, Arc::clone(&self.pace))
     }
 
-    /// Runs an adapter's future, but not past `until`; `None` when it was given up.
+    /// Runs an adapter's future within bounds; `None` when it was given up.
     pub(crate) async fn bounded<T>(
-        until: Instant,
+        (until, pace): (Instant, Arc<Pace>),
         future: Pending<'_, T>,
     ) -> Option<wasmtime::Result<T>> {
-        tokio::time::timeout_at(until.into(), future).await.ok()
+        tokio::time::timeout_at(until.into(), Paced::new(future, pace)).await.ok()
     }
 
-    /// Says how it ended, and counts it.
-    pub(crate) fn end<T>(mut self, said: Option<wasmtime::Result<T>>) -> Result<T, Failure> {
-        let result = match said {
+    /// Says how it ended, and counts it. What the guest said is checked once its instance is
+    /// gone; a check that fails is the guest's fault like any other.
+    pub(crate) fn end<T, U>(
+        mut self,
+        said: Option<wasmtime::Result<T>>,
+        check: impl FnOnce(T) -> Result<(Said, U), Failure>,
+    ) -> Result<U, Failure> {
+        let said = match said {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(self.classify(&error)),
             None => Err(self.stopped(Stop::Deadline)),
         };
-        self.ended = true;
-        let state = self.store.data();
-        let ticks = self.prepared.limits.ticks().saturating_sub(state.ticks_left());
-        self.prepared.counters.took(state.meter.taken(), ticks);
-        self.prepared.counters.ended(self.started.elapsed(), result.as_ref().err());
-        result
+        let Self { mut tally, store, pace, .. } = self;
+        tally.prepared.counters.took(store.data().meter.taken(), pace.spent());
+        drop(store);
+        let checked = said.and_then(check);
+        tally.end(checked.as_ref().map(|(said, _)| *said));
+        checked.map(|(_, value)| value)
     }
 
     fn classify(&mut self, error: &wasmtime::Error) -> Failure {
         if let Some(stop) = self.store.data_mut().stop.take() {
             return self.stopped(stop);
         }
-        let limits = &self.prepared.limits;
-        let trap = if self.store.data().meter.exceeded {
+        let prepared = self.tally.prepared;
+        let limits = &prepared.limits;
+        prepared.fault(if self.store.data().meter.exceeded {
             Trap::OutOfMemory(limits.memory)
         } else if let Some(trap) = error.downcast_ref::<EngineTrap>() {
             match trap {
@@ -159,66 +239,50 @@ impl<'p> Work<'p> {
             }
         } else if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
             return Failure::Host {
-                plugin: Arc::clone(&self.prepared.name),
+                plugin: Arc::clone(&prepared.name),
                 source: error.to_string().into(),
             };
         } else if error.to_string().contains("fuel") {
             Trap::OutputTooLarge(limits.output)
         } else {
             Trap::BadOutput(error.root_cause().to_string())
-        };
-        Failure::trap(&self.prepared.name, trap)
+        })
     }
 
     /// A deadline that is the binding's own is the guest's fault, the call's is nobody's.
     fn stopped(&self, stop: Stop) -> Failure {
-        let limits = &self.prepared.limits;
+        let Tally { prepared, started, .. } = self.tally;
+        let limits = &prepared.limits;
         let own = match (&stop, self.call_deadline) {
             (Stop::Deadline, None) => true,
-            (Stop::Deadline, Some(deadline)) => deadline > self.started + limits.wall_time,
+            (Stop::Deadline, Some(deadline)) => deadline > started + limits.wall_time,
             _ => false,
         };
         if own {
-            return Failure::trap(&self.prepared.name, Trap::OutOfTime(limits.wall_time));
+            return prepared.fault(Trap::OutOfTime(limits.wall_time));
         }
-        Failure::stopped(&self.prepared.name, stop, limits)
+        Failure::stopped(&prepared.name, stop, limits)
     }
 }
 
-impl Drop for Work<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            let cancelled = Failure::Cancelled { plugin: Arc::clone(&self.prepared.name) };
-            self.prepared.counters.ended(self.started.elapsed(), Some(&cancelled));
-        }
+/// A place, as soon as there is one before the deadline.
+async fn acquire(places: &Arc<Semaphore>, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
     }
+    let place = Arc::clone(places).acquire_owned();
+    tokio::time::timeout_at(deadline.into(), place).await.ok()?.ok()
 }
 
-async fn wait_for_room(
-    prepared: &Prepared,
-    deadline: Instant,
-    started: Instant,
-) -> Result<OwnedSemaphorePermit, Failure> {
-    let waiting = Arc::clone(&prepared.shared.room).acquire_owned();
-    let failure = match tokio::time::timeout_at(deadline.into(), waiting).await {
-        Ok(Ok(permit)) => return Ok(permit),
-        _ => Failure::Host {
-            plugin: Arc::clone(&prepared.name),
-            source: "all instances are busy: raise the number of instances, or call less".into(),
-        },
-    };
-    prepared.counters.ended(started.elapsed(), Some(&failure));
-    Err(failure)
-}
-
-/// Runs one method of the adapter in a fresh instance and says how it ended.
+/// Runs one method of the adapter in a fresh instance, checks what it said and says how it
+/// ended.
 macro_rules! run {
-    ($prepared:expr, $call:expr, $progress:expr, $method:ident($($argument:expr),*)) => {{
+    ($prepared:expr, $call:expr, $progress:expr, $method:ident($($argument:expr),*), $check:expr) => {{
         let mut work = $crate::hook::Work::begin($prepared, $call, $progress).await?;
-        let until = work.until();
+        let bounds = work.bounds();
         let future = $prepared.world().$method(work.guest(), $($argument),*);
-        let said = $crate::hook::Work::bounded(until, future).await;
-        work.end(said)
+        let said = $crate::hook::Work::bounded(bounds, future).await;
+        work.end(said, $check)
     }};
 }
 

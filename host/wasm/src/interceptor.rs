@@ -9,10 +9,12 @@ use bytes::Bytes;
 use tidegate_model::{Answer, Json, Round, Verdict};
 
 use crate::{
-    BindError, Binding, CallContext, Counts, Event, Exports, Failure, Interface, ListKind, Trap,
+    BindError, Binding, CallContext, Counts, Event, Exports, Failure, Interface, Line, ListKind,
+    Trap,
+    counters::Said,
     hook::{Prepared, run},
     output::{self, Shape},
-    world::RawShown,
+    world::{RawShown, RawVerdict},
 };
 
 /// What a before hook said.
@@ -70,6 +72,11 @@ impl Interceptor {
         self.prepared.counts()
     }
 
+    /// What it said last, in lines with numbers above `since`, oldest first.
+    pub fn lines(&self, since: u64) -> Vec<Line> {
+        self.prepared.lines(since)
+    }
+
     /// Shows it an operation on its way to the connector. Replacements and answers are JSON
     /// objects that passed the strict check; whether they fit a schema is for the caller to
     /// find out. `arguments` are those of the event (`{}` for [`Event::Read`]).
@@ -86,16 +93,15 @@ impl Interceptor {
         let prepared = &self.prepared;
         let config = prepared.config.as_str();
         let given = (arguments.as_str(), round);
-        let (verdict, state) =
-            run!(prepared, Some(call), None, before(event, call, config, given))?;
-        if state.as_ref().is_some_and(|state| state.len() > prepared.limits.state) {
-            let trap = Trap::OutputTooLarge(prepared.limits.state);
-            return Err(Failure::trap(&prepared.name, trap));
-        }
-        let verdict = verdict.checked(|text| output::json(prepared, text, Shape::Object))?;
-        let checked = allowed::before(event, arguments, &verdict);
-        checked.map_err(|why| self.not_allowed(why))?;
-        Ok(Before { verdict, state: state.map(Bytes::from) })
+        run!(prepared, Some(call), None, before(event, call, config, given), |(said, state)| {
+            if state.as_ref().is_some_and(|state| state.len() > prepared.limits.state) {
+                return Err(prepared.fault(Trap::OutputTooLarge(prepared.limits.state)));
+            }
+            let verdict = self.checked(said)?;
+            let checked = allowed::before(event, arguments, &verdict);
+            checked.map_err(|why| self.not_allowed(why))?;
+            Ok((kind(&verdict), Before { verdict, state: state.map(Bytes::from) }))
+        })
     }
 
     /// Shows it an answer, with the state that its own `before` of this operation returned. A
@@ -112,10 +118,11 @@ impl Interceptor {
         }
         let prepared = &self.prepared;
         let (config, state) = (prepared.config.as_str(), state.as_deref());
-        let said = run!(prepared, Some(call), None, after(event, call, config, (answer, state)))?;
-        let verdict = said.checked(|text| output::json(prepared, text, Shape::Object))?;
-        allowed::after(event, answer, &verdict).map_err(|why| self.not_allowed(why))?;
-        Ok(verdict)
+        run!(prepared, Some(call), None, after(event, call, config, (answer, state)), |said| {
+            let verdict = self.checked(said)?;
+            allowed::after(event, answer, &verdict).map_err(|why| self.not_allowed(why))?;
+            Ok((kind(&verdict), verdict))
+        })
     }
 
     /// Shows it what one connector offers a caller: published definitions in the order of the
@@ -132,21 +139,14 @@ impl Interceptor {
         let prepared = &self.prepared;
         let config = prepared.config.as_str();
         let texts: Vec<&str> = items.iter().map(Json::as_str).collect();
-        let said = run!(prepared, Some(call), None, shown(call, config, kind, &texts))?;
-        if said.len() != items.len() {
-            let words = format!("{} verdicts for {} items", said.len(), items.len());
-            return Err(Failure::trap(&prepared.name, Trap::BadOutput(words)));
-        }
-        let checked = said.into_iter().map(|said| match said {
-            RawShown::Show => Ok(Shown::Show),
-            RawShown::Hide => Ok(Shown::Hide),
-            RawShown::Relabel(text) => {
-                let json = output::json(prepared, text, Shape::Object)?;
-                allowed::relabel(&json).map_err(|why| self.not_allowed(why))?;
-                Ok(Shown::Relabel(json))
+        run!(prepared, Some(call), None, shown(call, config, kind, &texts), |said| {
+            if said.len() != items.len() {
+                let words = format!("{} verdicts for {} items", said.len(), items.len());
+                return Err(prepared.fault(Trap::BadOutput(words)));
             }
-        });
-        checked.collect()
+            let checked = said.into_iter().map(|said| self.item(said));
+            Ok((Said::Done, checked.collect::<Result<_, _>>()?))
+        })
     }
 
     /// Shows it a question of the connector; the context's method is the question's. A
@@ -157,14 +157,41 @@ impl Interceptor {
         }
         let prepared = &self.prepared;
         let (config, text) = (prepared.config.as_str(), params.as_str());
-        let said = run!(prepared, Some(call), None, question(call, config, text))?;
-        let verdict = said.checked(|text| output::json(prepared, text, Shape::Object))?;
-        let checked = allowed::question(call.method, params, &verdict);
-        checked.map_err(|why| self.not_allowed(why))?;
-        Ok(verdict)
+        run!(prepared, Some(call), None, question(call, config, text), |said| {
+            let verdict = self.checked(said)?;
+            let checked = allowed::question(call.method, params, &verdict);
+            checked.map_err(|why| self.not_allowed(why))?;
+            Ok((kind(&verdict), verdict))
+        })
+    }
+
+    fn checked(&self, said: RawVerdict) -> Result<Verdict, Failure> {
+        said.checked(|text| output::json(&self.prepared, text, Shape::Object))
+    }
+
+    fn item(&self, said: RawShown) -> Result<Shown, Failure> {
+        Ok(match said {
+            RawShown::Show => Shown::Show,
+            RawShown::Hide => Shown::Hide,
+            RawShown::Relabel(text) => {
+                let json = output::json(&self.prepared, text, Shape::Object)?;
+                allowed::relabel(&json).map_err(|why| self.not_allowed(why))?;
+                Shown::Relabel(json)
+            }
+        })
     }
 
     fn not_allowed(&self, why: String) -> Failure {
-        Failure::trap(&self.prepared.name, Trap::NotAllowed(why))
+        self.prepared.fault(Trap::NotAllowed(why))
+    }
+}
+
+fn kind(verdict: &Verdict) -> Said {
+    match verdict {
+        Verdict::Proceed => Said::Proceed,
+        Verdict::Replace(_) => Said::Replace,
+        Verdict::Refuse(_) => Said::Refuse,
+        Verdict::Answer(_) => Said::Answer,
+        Verdict::Ask(_) => Said::Ask,
     }
 }

@@ -7,6 +7,7 @@
 
 mod any;
 pub mod binding;
+mod breaker;
 pub mod cache;
 pub mod capabilities;
 pub mod component;
@@ -20,8 +21,12 @@ pub mod failure;
 mod hook;
 pub mod interceptor;
 pub mod limits;
+pub mod lines;
 mod output;
+mod pace;
+mod recipe;
 pub mod sandbox;
+mod spares;
 mod state;
 mod world;
 
@@ -37,6 +42,7 @@ pub use exports::{Event, Exports, Interface, ListKind};
 pub use failure::{Failure, Trap};
 pub use interceptor::{Before, Interceptor, Shown};
 pub use limits::Limits;
+pub use lines::{Line, LogLevel};
 pub use sandbox::{Allocation, Sandbox, SandboxError, Settings};
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use wasmtime::{ResourceLimiter, Result};
 /// Bounds of one binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Time the guest itself may run for one hook; counted in ticks of [`Limits::TICK`], so
-    /// a hook ends at most one tick late.
+    /// Time the guest itself may run for one hook; what it waits for is not counted. Looked at
+    /// every [`Limits::TICK`], so a hook ends at most one tick late.
     pub guest_time: Duration,
     /// Time one hook may take with everything it waits for; the call's own deadline also holds.
     pub wall_time: Duration,
@@ -29,11 +29,20 @@ pub struct Limits {
     pub host_calls: u32,
     /// Handles of host resources that the guest may hold.
     pub handles: usize,
+    /// Hooks of the binding that run at once; further ones wait until one ends.
+    pub concurrent: usize,
+    /// Instances made ahead. By default as many as help a component that is slow to start,
+    /// and none for others; 0 for never.
+    pub spares: Option<usize>,
 }
 
 impl Limits {
     /// How often the guest's time is looked at.
     pub const TICK: Duration = Duration::from_millis(5);
+
+    /// Stack of a guest, the same for all: the engine has one size. A guest that needs more
+    /// traps.
+    pub const STACK: usize = 512 << 10;
 
     /// For hooks of interceptors, which every call waits for.
     pub const INTERCEPTOR: Self = Self {
@@ -46,6 +55,8 @@ impl Limits {
         state: 64 << 10,
         host_calls: 10_000,
         handles: 1_000,
+        concurrent: 64,
+        spares: None,
     };
 
     /// For customizers, which run when the catalogue is compiled.
@@ -63,12 +74,6 @@ impl Limits {
         output: 16 << 20,
         ..Self::INTERCEPTOR
     };
-
-    /// The guest's time in ticks.
-    pub(crate) fn ticks(&self) -> u64 {
-        let ticks = self.guest_time.as_nanos().div_ceil(Self::TICK.as_nanos());
-        u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
-    }
 }
 
 impl Default for Limits {

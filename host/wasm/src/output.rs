@@ -17,7 +17,7 @@ pub(crate) enum Shape {
 
 /// Accepts `text` if it is exactly one JSON value of this shape within the binding's limits.
 pub(crate) fn json(prepared: &Prepared, text: String, shape: Shape) -> Result<Json, Failure> {
-    let fail = |trap| Failure::trap(&prepared.name, trap);
+    let fail = |trap| prepared.fault(trap);
     let bytes = Bytes::from(text);
     if bytes.len() > prepared.limits.output {
         return Err(fail(Trap::OutputTooLarge(prepared.limits.output)));

@@ -2,17 +2,24 @@
 //!
 //! One per gateway. Reads components; what is done with them is said by bindings.
 
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use tidegate_model::{Clock, SystemClock};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 
 use crate::{
     CacheSettings, Component, LoadError,
+    breaker::Breakers,
     cache::Cache,
     engine::{self, Ticker},
+    pace::Pace,
+    spares::Spares,
 };
 
 /// Where the memory of instances comes from.
@@ -42,11 +49,18 @@ pub struct Settings {
     pub cache: Option<CacheSettings>,
     /// The time of day that guests with `clock` see.
     pub clock: Arc<dyn Clock>,
+    /// Time that only goes forward, for what is left alone for a while.
+    pub moment: fn() -> Instant,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allocation: Allocation::default(), cache: None, clock: Arc::new(SystemClock) }
+        Self {
+            allocation: Allocation::default(),
+            cache: None,
+            clock: Arc::new(SystemClock),
+            moment: Instant::now,
+        }
     }
 }
 
@@ -72,7 +86,60 @@ pub(crate) struct Shared {
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) cache: Option<Cache>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) breakers: Breakers,
+    /// Places of guests that run long.
+    pub(crate) lane: Arc<Semaphore>,
+    /// Whose turn it is to make an instance ahead.
+    pub(crate) making: Semaphore,
+    moment: fn() -> Instant,
+    room: Arc<Semaphore>,
+    places: usize,
+    spares: Mutex<Vec<Weak<Spares>>>,
+}
+
+impl Shared {
+    /// The moment, as far as breakers are concerned.
+    pub(crate) fn now(&self) -> Instant {
+        (self.moment)()
+    }
+
+    /// A place for an instance, as soon as there is one before the deadline. Instances that
+    /// were made ahead give way.
+    pub(crate) async fn room(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
+                return Some(place);
+            }
+            if !self.reclaim() {
+                break;
+            }
+        }
+        let place = Arc::clone(&self.room).acquire_owned();
+        tokio::time::timeout_at(deadline.into(), place).await.ok()?.ok()
+    }
+
+    /// A place for an instance that nobody needs yet; none while less than half are free.
+    pub(crate) fn room_to_spare(&self) -> Option<OwnedSemaphorePermit> {
+        if self.room.available_permits() <= self.places / 2 {
+            return None;
+        }
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
+    /// Whoever makes instances ahead may be asked to give way.
+    pub(crate) fn register(&self, spares: &Arc<Spares>) {
+        let mut all = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(spares));
+    }
+
+    /// Lets an instance that was made ahead go, from where there are most.
+    fn reclaim(&self) -> bool {
+        let all = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        let richest = all.iter().filter_map(Weak::upgrade).max_by_key(|spares| spares.count());
+        drop(all);
+        richest.is_some_and(|spares| spares.give_way())
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -98,17 +165,24 @@ impl Sandbox {
             .transpose()
             .map_err(SandboxError::Cache)?;
         let ticker = Ticker::start(&engine).map_err(SandboxError::Ticker)?;
-        let room = match settings.allocation {
+        let places = match settings.allocation {
             Allocation::Pooling { instances } => usize::try_from(instances).unwrap_or(usize::MAX),
             Allocation::OnDemand => 1_000,
         };
+        let places = places.min(Semaphore::MAX_PERMITS);
         Ok(Self {
             shared: Arc::new(Shared {
                 engine,
                 ticker: Arc::new(ticker),
                 cache,
                 clock: settings.clock,
-                room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
+                breakers: Breakers::default(),
+                lane: Pace::lane(),
+                making: Semaphore::new(1),
+                moment: settings.moment,
+                room: Arc::new(Semaphore::new(places)),
+                places,
+                spares: Mutex::default(),
             }),
         })
     }

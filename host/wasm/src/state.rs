@@ -1,6 +1,8 @@
 //! What the host remembers about one running instance.
 //!
-//! Lives in the instance's store and dies with it.
+//! Lives in the instance's store and dies with it. An instance may be made before there is a
+//! hook for it: what belongs to the hook is set by [`State::serve`], and nothing that was used
+//! up before counts.
 
 use std::{
     sync::{
@@ -10,13 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_model::Clock;
+use tokio::sync::Semaphore;
 use wasmtime::{Result, UpdateDeadline};
 
 use crate::{
     CallContext, Grants, Limits, ProgressSink, Reach,
-    capabilities::{facts::Facts, wasi::Wasi},
+    capabilities::{facts::Facts, log::Voice, wasi::Wasi},
     limits::Meter,
+    pace::Pace,
 };
 
 /// Why the host ended a guest.
@@ -36,24 +39,24 @@ pub(crate) enum Stop {
     Host(String),
 }
 
-/// Ticks a guest has to end by itself once nobody waits for it.
-const GRACE: u64 = 4;
+/// Time that a guest has to end by itself once nobody waits for it.
+const GRACE: Duration = Limits::TICK.saturating_mul(4);
 
 /// Data of one store.
 pub(crate) struct State {
     pub(crate) meter: Meter,
-    pub(crate) plugin: Arc<str>,
+    pub(crate) voice: Arc<Voice>,
     pub(crate) call: Option<String>,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) grants: Grants,
     pub(crate) reach: Reach,
     pub(crate) facts: Option<Arc<dyn Facts>>,
     pub(crate) progress: Option<ProgressSink>,
     pub(crate) wasi: Option<Box<Wasi>>,
     pub(crate) stop: Option<Stop>,
+    pub(crate) pace: Arc<Pace>,
     deadline: Instant,
     cancelled: Option<Arc<AtomicBool>>,
-    ticks: u64,
+    guest_time: Duration,
     ending: Option<Stop>,
     host_calls: u32,
 }
@@ -66,30 +69,47 @@ pub(crate) struct Circumstances<'a> {
 }
 
 impl State {
+    /// Of an instance that serves no hook yet: it has its binding's limits to get ready.
     pub(crate) fn new(
-        plugin: &Arc<str>,
+        voice: &Arc<Voice>,
         limits: &Limits,
         (grants, reach): (Grants, &Reach),
-        clock: &Arc<dyn Clock>,
-        circumstances: Circumstances<'_>,
+        lane: &Arc<Semaphore>,
+        deadline: Instant,
     ) -> Self {
-        let call = circumstances.call;
         Self {
             meter: Meter::new(limits),
-            plugin: Arc::clone(plugin),
-            call: call.map(|call| call.id.clone()),
-            clock: Arc::clone(clock),
+            voice: Arc::clone(voice),
+            call: None,
             grants,
             reach: reach.clone(),
-            facts: call.and_then(|call| call.facts.clone()),
-            progress: circumstances.progress,
+            facts: None,
+            progress: None,
             wasi: None,
             stop: None,
-            deadline: circumstances.deadline,
-            cancelled: call.map(|call| Arc::clone(&call.cancelled)),
-            ticks: limits.ticks(),
+            pace: Pace::new(lane),
+            deadline,
+            cancelled: None,
+            guest_time: limits.guest_time,
             ending: None,
             host_calls: limits.host_calls,
+        }
+    }
+
+    /// From now on it serves this hook, with all of the binding's limits before it.
+    pub(crate) fn serve(&mut self, limits: &Limits, circumstances: Circumstances<'_>) {
+        let call = circumstances.call;
+        self.call = call.map(|call| call.id.clone());
+        self.facts = call.and_then(|call| call.facts.clone());
+        self.cancelled = call.map(|call| Arc::clone(&call.cancelled));
+        self.progress = circumstances.progress;
+        self.deadline = circumstances.deadline;
+        self.guest_time = limits.guest_time;
+        self.host_calls = limits.host_calls;
+        self.ending = None;
+        self.pace.restart();
+        if let (Some(wasi), Some(id)) = (&self.wasi, &self.call) {
+            wasi.serves(id);
         }
     }
 
@@ -109,25 +129,21 @@ impl State {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// One tick of the guest's time has passed.
+    /// The guest runs and a tick has passed since this was last looked at, or more while it
+    /// waited.
     pub(crate) fn tick(&mut self) -> Result<UpdateDeadline> {
+        let spent = self.pace.mark();
         if self.ending.is_none()
             && let Some(over) = self.is_over()
         {
-            self.ticks = self.ticks.min(GRACE);
+            self.guest_time = self.guest_time.min(spent + GRACE);
             self.ending = Some(over);
         }
-        self.ticks = self.ticks.saturating_sub(1);
-        if self.ticks == 0 {
+        if spent >= self.guest_time {
             let stop = self.ending.clone().unwrap_or(Stop::OutOfTime);
             return Err(self.halt(stop));
         }
-        Ok(UpdateDeadline::Yield(1))
-    }
-
-    /// Ticks that the guest has not used.
-    pub(crate) fn ticks_left(&self) -> u64 {
-        self.ticks
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(Arc::clone(&self.pace).turn())))
     }
 
     /// Every host function begins with this.

@@ -58,6 +58,7 @@ fn settings() -> Settings {
         allocation: Allocation::Pooling { instances: 8 },
         cache: Some(cache),
         clock: Arc::new(Noon),
+        moment: Instant::now,
     }
 }
 

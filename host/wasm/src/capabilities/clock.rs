@@ -4,5 +4,5 @@ use crate::state::State;
 
 /// Milliseconds since 1970-01-01 UTC.
 pub(crate) fn now(state: &State) -> u64 {
-    state.clock.now().as_millis()
+    state.voice.clock.now().as_millis()
 }

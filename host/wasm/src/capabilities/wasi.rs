@@ -7,7 +7,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -26,7 +26,8 @@ use wasmtime_wasi::{
 
 use crate::{
     Capability,
-    capabilities::{log, random},
+    capabilities::{log::Voice, random},
+    lines::LogLevel,
     state::State,
 };
 
@@ -41,6 +42,8 @@ pub(crate) const PACKAGES: [&str; 6] =
 pub(crate) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
+    /// The call whose lines these are. An instance may be made before there is one.
+    call: Arc<OnceLock<String>>,
 }
 
 pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
@@ -51,16 +54,20 @@ impl Wasi {
     fn new(state: &State) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
+        let call: Arc<OnceLock<String>> = Arc::default();
+        if let Some(id) = &state.call {
+            let _ = call.set(id.clone());
+        }
         let mut context = WasiCtx::builder();
         context
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(u64::from(random::MOST))
-            .stdout(LogLines::new(state, log::Level::Info))
-            .stderr(LogLines::new(state, log::Level::Warn));
+            .stdout(LogLines::new(state, &call, LogLevel::Info))
+            .stderr(LogLines::new(state, &call, LogLevel::Warn));
         if state.grants.has(Capability::Clock) {
-            context.wall_clock(Wall(Arc::clone(&state.clock)));
+            context.wall_clock(Wall(Arc::clone(&state.voice.clock)));
         } else {
             context.wall_clock(Still).monotonic_clock(Still);
         }
@@ -70,7 +77,12 @@ impl Wasi {
                 .insecure_random(Deterministic::new(vec![0]))
                 .insecure_random_seed(0);
         }
-        Self { context: context.build(), table }
+        Self { context: context.build(), table, call }
+    }
+
+    /// The call that this instance serves from now on.
+    pub(crate) fn serves(&self, call: &str) {
+        let _ = self.call.set(call.to_owned());
     }
 }
 
@@ -123,17 +135,17 @@ impl HostMonotonicClock for Still {
 /// An output stream whose lines go to the plugin's log.
 #[derive(Clone)]
 struct LogLines {
-    plugin: Arc<str>,
-    call: Option<String>,
-    level: log::Level,
+    voice: Arc<Voice>,
+    call: Arc<OnceLock<String>>,
+    level: LogLevel,
     partial: Vec<u8>,
 }
 
 impl LogLines {
-    fn new(state: &State, level: log::Level) -> Self {
+    fn new(state: &State, call: &Arc<OnceLock<String>>, level: LogLevel) -> Self {
         Self {
-            plugin: Arc::clone(&state.plugin),
-            call: state.call.clone(),
+            voice: Arc::clone(&state.voice),
+            call: Arc::clone(call),
             level,
             partial: Vec::new(),
         }
@@ -153,7 +165,7 @@ impl LogLines {
     fn line(&mut self) {
         if !self.partial.is_empty() {
             let text = String::from_utf8_lossy(&self.partial);
-            log::line(&self.plugin, self.call.as_deref(), self.level, &text);
+            self.voice.say(self.call.get().map(String::as_str), self.level, &text);
             self.partial.clear();
         }
     }

@@ -11,6 +11,7 @@ macro_rules! imports {
             capabilities::{
                 call as call_capability, clock, credential, facts, log, random, state as values,
             },
+            lines::LogLevel,
         };
 
         /// Adds what a component may import; capabilities only as granted.
@@ -48,10 +49,10 @@ macro_rules! imports {
             fn write(&mut self, level: host::log::Level, message: String) -> Result<()> {
                 self.host_call()?;
                 let level = match level {
-                    host::log::Level::Debug => log::Level::Debug,
-                    host::log::Level::Info => log::Level::Info,
-                    host::log::Level::Warn => log::Level::Warn,
-                    host::log::Level::Error => log::Level::Error,
+                    host::log::Level::Debug => LogLevel::Debug,
+                    host::log::Level::Info => LogLevel::Info,
+                    host::log::Level::Warn => LogLevel::Warn,
+                    host::log::Level::Error => LogLevel::Error,
                 };
                 log::write(self, level, &message);
                 Ok(())
