@@ -38,7 +38,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    assembly::{Assembly, bindings::Bindings, connectors::Connectors},
+    assembly::{
+        Assembly,
+        bindings::{Bindings, Outside},
+        connectors::Connectors,
+    },
     call::cursor::Cursors,
     cli::say,
     config::{
@@ -143,9 +147,17 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         clock: Arc::clone(&clock),
     }));
     let blobs = Arc::new(BlobArea::open(config.data.join(BLOB_DIR), Arc::clone(&ring))?);
+    let plugin_state = Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock)));
+    let egress = Egress::new(Resolver::System, None)?;
+    let outside = Outside {
+        state: Some((OrgId::default_org(), Arc::clone(&plugin_state))),
+        egress: Some(Arc::clone(&egress)),
+    };
     let assembly = Assembly {
-        bindings: Bindings::new(sandbox(&data, &ring, Arc::clone(&clock))?),
-        connectors: Connectors::new(Egress::new(Resolver::System, None)?, environment()),
+        bindings: Bindings::new(sandbox(&data, &ring, Arc::clone(&clock))?)
+            .trusting(config.trust())
+            .reaching(outside),
+        connectors: Connectors::new(egress, environment()),
         records: Records::new(Arc::clone(&store), blobs),
         page: config.limits.page,
     };
@@ -154,7 +166,7 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         cursors: Cursors::new(&ring.derive(Purpose::Cursors)),
         seals: Seals::new(&ring.derive(Purpose::RequestState)),
         facts: FactBook::new(Arc::clone(&store), Arc::clone(&clock)),
-        plugin_state: Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock))),
+        plugin_state,
         config,
         clock,
         audit,

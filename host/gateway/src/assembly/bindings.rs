@@ -4,7 +4,7 @@
 //! revision to revision, so a change of policy does not touch a guest.
 
 pub(crate) mod components;
-mod reach;
+pub(crate) mod reach;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,7 @@ use std::{
 
 use tidegate_model::{ConnectorId, Json, PluginId, Tool, ToolName, VmcpId};
 use tidegate_wasm::{
-    Binding, Capability, Component, Customizer, Grants, Interceptor, Limits, Sandbox,
+    Binding, Capability, Component, Customizer, Grants, Interceptor, Limits, Reach, Sandbox,
 };
 
 use crate::{
@@ -26,10 +26,11 @@ use crate::{
     },
     figures::Figures,
     plugin::Bound,
+    plugin_state::Owner,
     signature::Trust,
 };
 use components::{Components, Pin};
-pub(crate) use reach::Outside;
+pub(crate) use reach::{Outside, Wanted};
 
 /// One plugin as a revision uses it.
 #[derive(Debug, Clone)]
@@ -90,6 +91,13 @@ impl PluginBinding {
         };
         self.scopes.iter().find(fits).map(|scope| scope.order)
     }
+
+    /// Its place in the order around what is no tool of that connector: bindings to single
+    /// tools do not count.
+    pub(crate) fn order_elsewhere(&self, vmcp: &VmcpId, connector: &ConnectorId) -> Option<i32> {
+        let fits = |scope: &&Scope| scope.is_within(vmcp, connector) && scope.tool.is_none();
+        self.scopes.iter().find(fits).map(|scope| scope.order)
+    }
 }
 
 impl Scope {
@@ -133,6 +141,18 @@ impl Bindings {
     /// Lets granted capabilities lead there.
     pub(crate) fn reaching(self, outside: Outside) -> Self {
         Self { outside, ..self }
+    }
+
+    /// What the capabilities of a component lead to, with a fingerprint of its secrets.
+    pub(crate) fn reach(
+        &self,
+        owner: Owner,
+        wanted: Wanted<'_>,
+        file: &Path,
+    ) -> Result<(Reach, [u8; 32]), Problem> {
+        let (secrets, fingerprint) = reach::secrets(wanted.credentials, file)?;
+        let reach = self.outside.reach(owner, wanted, secrets);
+        Ok((reach.map_err(|why| Problem::of(file, why))?, fingerprint))
     }
 
     /// Reads a component that no plugin file describes; compiled only when its content is new.
@@ -186,22 +206,22 @@ impl Bindings {
         let digest = config.digest.as_deref();
         let pin = Pin { digest, signed_by: config.signed_by.as_deref(), by_anybody: false };
         let component = self.components.load(path, &file, pin).await?;
-        let (secrets, fingerprint) = reach::secrets(config, &file)?;
+        let wanted =
+            Wanted { http: &config.http, credentials: &config.credentials, state: config.state };
+        let (reach, secrets) = self.reach(Owner::Plugin(id.clone()), wanted, &file)?;
         let known = self.plugins.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         if let Some(kept) = known
             && kept.config == *config
             && kept.component == *component.sha256()
-            && kept.secrets == fingerprint
+            && kept.secrets == secrets
         {
             return Ok(kept.binding);
         }
-        let reach =
-            self.outside.reach(id, config, secrets).map_err(|why| Problem::of(&file, why))?;
         let binding = self.bind(id, config, &component, reach, file)?;
         let kept = Kept {
             config: config.clone(),
             component: *component.sha256(),
-            secrets: fingerprint,
+            secrets,
             binding: binding.clone(),
         };
         self.plugins.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), kept);
@@ -213,7 +233,7 @@ impl Bindings {
         id: &PluginId,
         config: &PluginConfig,
         component: &Component,
-        reach: tidegate_wasm::Reach,
+        reach: Reach,
         file: PathBuf,
     ) -> Result<PluginBinding, Problem> {
         let fault = |why: String| Problem::of(&file, why);

@@ -16,15 +16,18 @@ use tidegate_upstream::{
     },
     credential::CredentialSpec,
 };
-use tidegate_wasm::{Binding, GuestConnector, Limits, Reach};
+use tidegate_wasm::{Binding, GuestConnector, Limits};
 use tidegate_wire::client::egress::{AddressPolicy, Egress};
 
-use super::bindings::{self, Bindings};
-use crate::config::{
-    Problem,
-    connector::{AddressSetting, ConnectorConfig, ConnectorKind, EraSetting, TransportSetting},
-    problem::sentence,
-    reference::Reference,
+use super::bindings::{self, Bindings, Wanted};
+use crate::{
+    config::{
+        Problem,
+        connector::{AddressSetting, ConnectorConfig, ConnectorKind, EraSetting, TransportSetting},
+        problem::sentence,
+        reference::Reference,
+    },
+    plugin_state::Owner,
 };
 
 /// Time for `server/discover` before `initialize` is tried.
@@ -233,25 +236,29 @@ async fn wasm(
     let component = bindings.component(path, file).await?;
     let text = bindings::settings(&config.config).map_err(fault)?;
     let grants = bindings::grants(&config.grants).map_err(fault)?;
+    let wanted =
+        Wanted { http: &config.http, credentials: &config.credentials, state: config.state };
+    let (reach, secrets) = bindings.reach(Owner::Connector(id.clone()), wanted, file)?;
     let wall_time = Duration::from_millis(config.limits.timeout_ms);
     let limits = Limits { wall_time, output: config.limits.answer, ..Limits::CONNECTOR };
-    let binding = Binding {
-        name: id.as_str(),
-        component: &component,
-        config: &text,
-        grants,
-        limits,
-        reach: Reach::default(),
-    };
+    let binding =
+        Binding { name: id.as_str(), component: &component, config: &text, grants, limits, reach };
     let guest = GuestConnector::new(&binding).map_err(|error| fault(sentence(&error)))?;
     Ok(WasmSpec {
         component: *component.sha256(),
+        reach: fingerprint(config, secrets),
         config: text,
         grants,
         limits,
         guest: Arc::new(guest),
         guard,
     })
+}
+
+/// Changes with whatever the component's capabilities lead to.
+fn fingerprint(config: &ConnectorConfig, secrets: [u8; 32]) -> [u8; 32] {
+    let places = format!("{:?} {:?} {:?}", config.http, config.credentials, config.state);
+    Sha256::new_with_prefix(places).chain_update(secrets).finalize().into()
 }
 
 fn addresses(config: &ConnectorConfig) -> AddressPolicy {

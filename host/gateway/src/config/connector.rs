@@ -9,7 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_wire::client::egress::Origin;
 
-use super::reference::Reference;
+use super::{
+    plugin::{Credentials, HttpConfig, StateConfig, reach},
+    reference::Reference,
+};
 
 /// Which kind of upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -171,6 +174,15 @@ pub struct ConnectorConfig {
     /// `wasm`: the component's own configuration.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub config: serde_json::Map<String, serde_json::Value>,
+    /// `wasm`: what the capability `http` leads to.
+    #[serde(default, skip_serializing_if = "HttpConfig::is_empty")]
+    pub http: HttpConfig,
+    /// `wasm`: what the capability `credential` leads to, by name.
+    #[serde(default, skip_serializing_if = "Credentials::is_empty")]
+    pub credentials: Credentials,
+    /// `wasm`: what the capability `state` leads to.
+    #[serde(default, skip_serializing_if = "StateConfig::is_default")]
+    pub state: StateConfig,
     /// Limits.
     #[serde(default)]
     pub limits: ConnectorLimits,
@@ -196,6 +208,9 @@ impl ConnectorConfig {
             ("component", self.component.is_some(), ConnectorKind::Wasm),
             ("grants", !self.grants.is_empty(), ConnectorKind::Wasm),
             ("config", !self.config.is_empty(), ConnectorKind::Wasm),
+            ("http", !self.http.is_empty(), ConnectorKind::Wasm),
+            ("credentials", !self.credentials.is_empty(), ConnectorKind::Wasm),
+            ("state", !self.state.is_default(), ConnectorKind::Wasm),
         ];
         for (name, given, kind) in set {
             if given && kind != self.kind {
@@ -223,7 +238,8 @@ impl ConnectorConfig {
                 .or_else(|| self.auth_fault())
                 .or_else(|| self.limits_fault())
                 .or_else(|| self.extensions_fault())
-                .or_else(|| self.transport_fault()),
+                .or_else(|| self.transport_fault())
+                .or_else(|| reach::faults(&self.http, &self.credentials, self.state).pop()),
         }
     }
 

@@ -93,12 +93,13 @@ pub fn stamps(resources: &Resources) -> Vec<Stamp> {
         .values()
         .filter_map(|connector| connector.auth.as_ref()?.secret.file().cloned());
     let running = resources.plugins.values().filter(|plugin| plugin.in_force().is_some());
-    let of_plugins = running
+    let of_components = running
         .flat_map(|plugin| plugin.credentials.values())
+        .chain(resources.connectors.values().flat_map(|connector| connector.credentials.values()))
         .filter_map(|credential| credential.file.clone());
     let files = components.chain(hosted).map(Path::to_owned);
     let files: BTreeSet<PathBuf> =
-        files.chain(signatures).chain(secrets).chain(of_plugins).collect();
+        files.chain(signatures).chain(secrets).chain(of_components).collect();
     let stamp = |path: PathBuf| {
         let known = std::fs::metadata(&path).and_then(|about| Ok((about.len(), about.modified()?)));
         (path, known.ok())
@@ -346,6 +347,7 @@ fn root_connector(base: &Path, connector: &mut ConnectorConfig) {
     if let Some(auth) = &mut connector.auth {
         auth.secret.rooted(base);
     }
+    connector.credentials.values_mut().for_each(|credential| credential.rooted(base));
 }
 
 /// The key files' own type, so that `tidegate key new` writes what [`read`] reads.

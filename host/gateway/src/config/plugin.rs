@@ -4,7 +4,7 @@
 //! follows it. What is within one file is checked here; what it refers to in `directory`.
 
 mod limits;
-mod reach;
+pub mod reach;
 
 use std::path::{Path, PathBuf};
 

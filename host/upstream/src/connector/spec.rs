@@ -145,6 +145,8 @@ pub struct WasmSpec {
     pub config: Json,
     /// What it may reach.
     pub grants: Grants,
+    /// Changes with whatever its capabilities lead to.
+    pub reach: [u8; 32],
     /// What it may use.
     pub limits: Limits,
     /// The component, bound with the above.
@@ -158,6 +160,7 @@ impl PartialEq for WasmSpec {
         self.component == other.component
             && self.config == other.config
             && self.grants == other.grants
+            && self.reach == other.reach
             && self.limits == other.limits
             && self.guard == other.guard
     }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use tidegate_model::PluginId;
-use tidegate_wasm::{Component, Sandbox, Settings};
+use tidegate_wasm::Component;
 
 use super::{edit::Edit, source::COMPONENTS};
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         bindings::{Bindings, components::Pin},
         offline,
     },
+    cli::compiled,
     config::{
         Problem, ProcessConfig,
         directory::{self, Draft},
@@ -54,8 +55,7 @@ impl Folder {
         })?;
         let trust =
             ProcessConfig::read(dir).map_err(|problem| anyhow::anyhow!("{problem}"))?.trust();
-        let sandbox = Sandbox::new(Settings::default())?;
-        let bindings = Bindings::new(sandbox).trusting(trust.clone());
+        let bindings = Bindings::new(compiled::sandbox()?).trusting(trust.clone());
         let dir = std::path::absolute(dir)?;
         Ok(Self { dir, trust, bindings, _lock: lock })
     }

@@ -7,6 +7,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tidegate_wasm::capabilities::http::Hosts;
 
 use crate::config::reference::Reference;
 
@@ -55,7 +56,8 @@ impl CredentialConfig {
         }
     }
 
-    pub(super) fn rooted(&mut self, base: &Path) {
+    /// Makes a relative path absolute.
+    pub fn rooted(&mut self, base: &Path) {
         if let Some(file) = &mut self.file {
             *file = base.join(&*file);
         }
@@ -70,6 +72,13 @@ pub struct StateConfig {
     pub quota_kib: u64,
 }
 
+impl StateConfig {
+    /// Whether it is as without the table.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Default for StateConfig {
     fn default() -> Self {
         Self { quota_kib: 1024 }
@@ -77,18 +86,13 @@ impl Default for StateConfig {
 }
 
 /// Everything in the three tables that cannot be meant, and what to do.
-pub(super) fn faults(
+pub fn faults(
     http: &HttpConfig,
     credentials: &Credentials,
     state: StateConfig,
 ) -> Vec<(String, String)> {
     let mut faults = Vec::new();
-    for host in http.hosts.iter().filter(|host| !is_host(host)) {
-        faults.push((
-            format!("`http.hosts`: `{}` is no host", host.escape_default()),
-            "write `api.example.com`, `api.example.com:8443` or `*.example.com`".to_owned(),
-        ));
-    }
+    let known = known_hosts("http.hosts", &http.hosts, &mut faults);
     for (name, credential) in credentials {
         let field = format!("credentials.{}", name.escape_default());
         if !is_name(name) {
@@ -103,10 +107,10 @@ pub(super) fn faults(
                 "write either `env` or `file`".to_owned(),
             ));
         }
-        let outside = |host: &&String| !http.hosts.iter().any(|known| covers(known, host));
-        for host in credential.hosts.iter().filter(outside) {
+        let hosts = known_hosts(&format!("{field}.hosts"), &credential.hosts, &mut faults);
+        if let Some(host) = hosts.outside(&known) {
             faults.push((
-                format!("`{field}.hosts`: `{}` is not among `http.hosts`", host.escape_default()),
+                format!("`{field}.hosts`: `{host}` is not among `http.hosts`"),
                 "add it there, or remove it here".to_owned(),
             ));
         }
@@ -120,29 +124,15 @@ pub(super) fn faults(
     faults
 }
 
+/// The hosts of a field as far as they are hosts.
+fn known_hosts(field: &str, texts: &[String], faults: &mut Vec<(String, String)>) -> Hosts {
+    Hosts::parse(texts).unwrap_or_else(|bad| {
+        faults.push((format!("`{field}`: {bad}"), "correct or remove it".to_owned()));
+        Hosts::default()
+    })
+}
+
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     (1..=64).contains(&name.len()) && name.bytes().all(fits)
-}
-
-/// Whether it has the form of a host with or without a port; the sandbox reads it exactly.
-fn is_host(host: &str) -> bool {
-    let name = host.strip_prefix("*.").unwrap_or(host);
-    let fits =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte);
-    !name.is_empty() && name.len() <= 262 && name.bytes().all(fits)
-}
-
-/// Whether every host of the pattern `inner` is one of `outer`.
-fn covers(outer: &str, inner: &str) -> bool {
-    if outer == inner {
-        return true;
-    }
-    let below = |suffix: &str| {
-        inner
-            .strip_suffix(suffix)
-            .and_then(|rest| rest.strip_suffix('.'))
-            .is_some_and(|rest| !rest.is_empty())
-    };
-    outer.strip_prefix("*.").is_some_and(below)
 }

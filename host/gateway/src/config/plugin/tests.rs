@@ -21,7 +21,7 @@ grants = ["http", "credential", "state"]
 time_ms = 10000
 wait_ms = 300000
 [http]
-hosts = ["api.example.com", "*.example.org", "[::1]:8443"]
+hosts = ["api.example.com", "*.example.org", "api.example.net:8443"]
 allow_private = true
 [credentials.crm]
 env = "CRM_TOKEN"

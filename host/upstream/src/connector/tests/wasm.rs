@@ -19,7 +19,15 @@ async fn guest(act: &str) -> Arc<dyn Connector> {
     let guest = Arc::new(GuestConnector::new(&binding).unwrap());
     let component = *component.sha256();
     let guard = GuardSpec::default();
-    let spec = ConnectorSpec::Wasm(WasmSpec { component, config, grants, limits, guest, guard });
+    let spec = ConnectorSpec::Wasm(WasmSpec {
+        component,
+        config,
+        grants,
+        reach: [0; 32],
+        limits,
+        guest,
+        guard,
+    });
     assert_eq!(spec, spec.clone());
     open(ConnectorId::new("crm").unwrap(), &spec, &parts(&[])).unwrap()
 }
