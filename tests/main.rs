@@ -1,6 +1,8 @@
 //! The one integration binary: the gateway as a whole, and the shape of the tree.
 
 #[cfg(test)]
+mod administering;
+#[cfg(test)]
 mod asking;
 #[cfg(test)]
 mod audit;
@@ -40,6 +42,8 @@ mod operating;
 mod own_stream;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod plugin_walk;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The MCP programs of other people that the tests talk to, at exact versions.
 //!
 //! Owns `target/peers`: npm packages, the conformance suite with a Node.js of its own, a
-//! Python environment, [`components`] and, where the machine's own is too old, a Node.js.
-//! Which versions is written in `tests/peers/` and `tests/conformance/`; what the tests do
-//! with them is not known here.
+//! Python environment, [`components`], an OCI [`registry`] and, where the machine's own is
+//! too old, a Node.js. Which versions is written in `tests/peers/` and `tests/conformance/`;
+//! what the tests do with them is not known here.
 
 use std::{
     fs,
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::step::{capture, command, found, run};
 
 mod components;
+mod registry;
 
 /// The oldest Node.js that the pinned packages run on.
 const NODE_AT_LEAST: u32 = 20;
@@ -31,8 +32,10 @@ pub fn install(root: &Path) -> Result<()> {
     install_npm(root, "tests/conformance", "target/peers/conformance")?;
     install_node(root)?;
     install_python(root)?;
+    registry::install(root)?;
     let pins = [root.join(components::PINS)];
-    when_changed(&root.join(components::FOLDER), &pins, || components::install(root))
+    when_changed(&root.join(components::FOLDER), &pins, || components::install(root))?;
+    fetch_builders(root)
 }
 
 /// Debian packages, only where a program is missing.
@@ -40,6 +43,7 @@ fn install_packages() -> Result<()> {
     let wanted: Vec<&str> = [
         ("node", "--version", "nodejs"),
         ("npm", "--version", "npm"),
+        ("curl", "--version", "curl"),
         ("python3", "--version", "python3"),
     ]
     .into_iter()
@@ -99,6 +103,33 @@ fn install_python(root: &Path) -> Result<()> {
         let python = dir.join("bin/python");
         let flags = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"];
         run(command(root, python, &flags).arg(&pins[0]))
+    })
+}
+
+/// What the templates of JavaScript and Python build with, in caches from which the walk through
+/// the guide of `plugins/` installs it as often as it likes.
+fn fetch_builders(root: &Path) -> Result<()> {
+    let template = root.join("plugins/templates/js");
+    let pins = ["package.json", "package-lock.json"].map(|name| template.join(name));
+    let dir = root.join("target/peers/builders-npm");
+    when_changed(&dir, &pins, || {
+        let project = dir.join("project");
+        fs::create_dir_all(&project)?;
+        for pin in &pins {
+            fs::copy(pin, project.join(pin.file_name().context("a pin has a name")?))?;
+        }
+        let flags = ["ci", "--no-audit", "--no-fund", "--loglevel=error", "--cache", "../cache"];
+        run(&mut command(&project, "npm", &flags))?;
+        // Two hundred megabytes that nobody looks at: the cache is what is wanted.
+        fs::remove_dir_all(project)?;
+        Ok(())
+    })?;
+    let pins = [root.join("plugins/templates/python/requirements.txt")];
+    let dir = root.join("target/peers/builders-pip");
+    when_changed(&dir, &pins, || {
+        let python = root.join("target/peers/py/bin/python");
+        let flags = ["-m", "pip", "download", "-q", "--disable-pip-version-check", "-d"];
+        run(command(root, python, &flags).arg(&dir).arg("-r").arg(&pins[0]))
     })
 }
 

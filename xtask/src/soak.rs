@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: the crash tests with many more rounds than CI has time for, and the
-//! fuzz targets.
+//! `cargo xtask soak`: the crash tests with many more rounds than CI has time for, a gateway
+//! with very many plugins, and the fuzz targets.
 //!
 //! Owns the round counts and the names under which the tests read them, and how a fuzz target
 //! is built and run. Knows nothing of how a crash is made or of what a target holds.
@@ -17,6 +17,8 @@ use crate::{
 const KILL_ROUNDS: &str = "200";
 /// Rounds of simulated power loss, read by the tests from `TIDEGATE_POWER_LOSS_ROUNDS`.
 const POWER_LOSS_ROUNDS: &str = "100";
+/// Plugins of one gateway, read by the test from `TIDEGATE_BINDINGS`.
+const BINDINGS: &str = "10000";
 
 /// The fuzz targets: programs of the workspace in `fuzz/`.
 const TARGETS: [&str; 4] = ["message", "events", "splice", "uris"];
@@ -29,7 +31,8 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// Runs every fuzz target, then every test that has `crash` in its name.
+/// Runs every fuzz target, then every test that has `crash` in its name and the one with very
+/// many plugins.
 pub fn run(root: &Path) -> Result<()> {
     if found("c++", "--version") {
         fuzz(root)?;
@@ -44,6 +47,11 @@ pub fn run(root: &Path) -> Result<()> {
             .args(["--", "crash"])
             .env("TIDEGATE_KILL_ROUNDS", KILL_ROUNDS)
             .env("TIDEGATE_POWER_LOSS_ROUNDS", POWER_LOSS_ROUNDS);
+        run_command(&mut tests)
+    })?;
+    step(&format!("{BINDINGS} plugins"), || {
+        let mut tests = command(root, "cargo", &["test", "--workspace", "--test", "integration"]);
+        tests.args(["--", "very_many_bindings", "--nocapture"]).env("TIDEGATE_BINDINGS", BINDINGS);
         run_command(&mut tests)
     })
 }
