@@ -21,7 +21,7 @@ use toolchain::{TARGET, Toolchain};
 mod toolchain;
 
 /// Changes when this file makes other components out of the same sources.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Builds every component under `plugins/` into `target/guests/NAME.wasm` and returns their
 /// paths, sorted. Without `force`, does nothing when sources and compiler are the same.
@@ -41,8 +41,19 @@ pub fn build(root: &Path, force: bool) -> Result<Vec<PathBuf>> {
         built.push(encode(&module, &out)?);
     }
     built.sort();
+    write_environment(&out, &toolchain)?;
     write_stamp(&stamp_file, &stamp, &built)?;
     Ok(built)
+}
+
+/// What a build elsewhere needs in its environment to find the compiler, a variable a line: the
+/// walk through the guide of `plugins/` builds as a stranger does.
+fn write_environment(out: &Path, toolchain: &Toolchain) -> Result<()> {
+    let variables = toolchain.environment();
+    let lines = variables.iter().map(|(name, value)| format!("{name}={}\n", value.display()));
+    let file = out.join(".environment");
+    fs::write(&file, lines.collect::<String>())
+        .with_context(|| format!("could not write `{}`", file.display()))
 }
 
 /// What the components are made of, as one hash.

@@ -6,6 +6,7 @@
 mod apply;
 mod audit;
 mod check;
+mod compiled;
 mod key;
 mod plugin;
 mod schema;

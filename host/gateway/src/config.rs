@@ -12,6 +12,7 @@ pub mod problem;
 pub mod process;
 pub mod reference;
 pub mod resources;
+pub(crate) mod user;
 pub mod vmcp;
 
 pub use problem::Problem;

@@ -5,6 +5,7 @@
 //! Knows nothing of the guests themselves.
 
 use std::{
+    ffi::OsString,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -66,17 +67,27 @@ impl Toolchain {
             Self::Installed => {
                 cargo.env("CARGO_TARGET_DIR", root.join("target/guests-build"));
             }
-            Self::Debian(unpacked) => {
+            Self::Debian(_) => {
                 cargo
                     .env("CARGO_TARGET_DIR", root.join("target/guests-debian"))
-                    .env("RUSTC", &unpacked.compiler)
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env("__CARGO_TESTS_ONLY_SRC_ROOT", &unpacked.library)
-                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &unpacked.linker)
                     .env_remove("RUSTC_WRAPPER")
-                    .env_remove("RUSTC_WORKSPACE_WRAPPER")
-                    .arg("-Zbuild-std=std,panic_abort");
+                    .env_remove("RUSTC_WORKSPACE_WRAPPER");
             }
+        }
+        cargo.envs(self.environment());
+    }
+
+    /// The variables that make any cargo use it.
+    pub(super) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        match self {
+            Self::Installed => Vec::new(),
+            Self::Debian(unpacked) => vec![
+                ("RUSTC", unpacked.compiler.clone().into()),
+                ("RUSTC_BOOTSTRAP", "1".into()),
+                ("__CARGO_TESTS_ONLY_SRC_ROOT", unpacked.library.clone().into()),
+                ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", unpacked.linker.clone().into()),
+                ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".into()),
+            ],
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tidegate_model::{OrgId, PluginId, RevisionId};
 use tidegate_upstream::{Maintenance, armed::Duty};
-use tidegate_wasm::{Sandbox, Settings};
+use tidegate_wasm::Sandbox;
 use tidegate_wire::client::egress::{Egress, Resolver};
 
 use super::{
@@ -24,13 +24,14 @@ use crate::{
 /// Longest a component may take to list its tools.
 const LISTING: Duration = Duration::from_secs(30);
 
-/// Checks resources as far as they can be checked offline; a report for people if all is well.
+/// Checks resources as far as they can be checked offline, their components in `sandbox`; a
+/// report for people if all is well.
 pub(crate) async fn check(
     dir: &Path,
     resources: &Resources,
     trust: Trust,
+    sandbox: Sandbox,
 ) -> Result<String, Vec<Problem>> {
-    let fault = |why: String| vec![Problem::of(dir, why)];
     let faults = directory::check(dir, resources);
     if !faults.is_empty() {
         return Err(faults);
@@ -38,7 +39,6 @@ pub(crate) async fn check(
     let org = OrgId::default_org();
     let vmcps = virtual_mcps(&org, dir, resources)?;
     api_keys(&org, dir, resources)?;
-    let sandbox = Sandbox::new(Settings::default()).map_err(|error| fault(error.to_string()))?;
     let bindings = Bindings::new(sandbox).trusting(trust);
     let plugins = bindings.plugins(dir, &resources.plugins).await?;
     let offers = component_offers(dir, resources, &bindings).await?;

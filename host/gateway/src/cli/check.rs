@@ -6,7 +6,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{block_on, say};
+use super::{block_on, compiled, say};
 use crate::{
     assembly::offline,
     config::{Problem, ProcessConfig, directory},
@@ -24,7 +24,9 @@ pub(super) fn run(dir: &Path) -> anyhow::Result<ExitCode> {
     match directory::read(dir) {
         Err(found) => problems.extend(found),
         Ok(resources) => {
-            let checked = block_on(async { Ok(offline::check(dir, &resources, trust).await) })?;
+            let sandbox = compiled::sandbox()?;
+            let checked = offline::check(dir, &resources, trust, sandbox);
+            let checked = block_on(async { Ok(checked.await) })?;
             match checked {
                 Err(found) => problems.extend(found),
                 Ok(report) if problems.is_empty() => {
