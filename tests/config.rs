@@ -21,8 +21,12 @@ fn good() -> Setup {
         .policy("all", "permit (principal, action, resource);")
 }
 
+/// What the component of `redact` imports.
+const REDACT_GRANTS: &str = "grants = [\"credential\", \"facts\", \"log\"]\n";
+
 fn redact(more: &str) -> String {
-    format!("component = {:?}\n{more}\n", guest("redact"))
+    let grants = if more.contains("grants") { "" } else { REDACT_GRANTS };
+    format!("component = {:?}\n{grants}{more}\n", guest("redact"))
 }
 
 async fn check(setup: &Setup) -> CliOutput {

@@ -15,6 +15,9 @@ fn plugin(name: &str, more: &str) -> String {
     format!("component = {:?}\nbind = [{{ vmcp = \"main\" }}]\n{more}\n", guest(name))
 }
 
+/// What the component of `redact` imports.
+const REDACT_GRANTS: &str = "grants = [\"credential\", \"facts\", \"log\"]";
+
 /// `hostile`, told what to do; `settings` are lines before its configuration.
 fn hostile(act: &str, settings: &str) -> String {
     let grants = "grants = [\"clock\", \"log\", \"random\"]";
@@ -54,7 +57,7 @@ async fn redact_masks_both_ways_and_nothing_else() {
     });
     let tools = vec![MockTool::echo("echo"), MockTool::answering("who", Reply::Result(personal))];
     let mock = Mock::start(Era::Modern, tools).await;
-    let gateway = with_plugins(&mock, &[("redact", plugin("redact", ""))]).await;
+    let gateway = with_plugins(&mock, &[("redact", plugin("redact", REDACT_GRANTS))]).await;
     let client = gateway.client("alice", "main");
     say(&client, "pay with 5555-5555-5555-4444, order 1234 5678 9012 3456").await.result();
     let sent = mock.calls("echo")[0].message["params"]["arguments"]["message"].clone();
@@ -90,7 +93,7 @@ async fn what_a_task_came_to_meets_the_plugins_of_its_tool() {
         MockTool::answering("tasks/get", Reply::Result(state)),
     ];
     let mock = Mock::start(Era::Legacy, tools).await;
-    let gateway = with_plugins(&mock, &[("redact", plugin("redact", ""))]).await;
+    let gateway = with_plugins(&mock, &[("redact", plugin("redact", REDACT_GRANTS))]).await;
     let session = gateway.client("alice", "main").session("2025-11-25").await;
     let call = json!({ "name": "slow", "arguments": {}, "task": {} });
     let created = session.request("tools/call", call).await;

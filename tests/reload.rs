@@ -105,7 +105,9 @@ async fn a_plugin_file_is_followed() {
         }
     };
     masked(false).await;
-    let text = format!("component = {:?}\nbind = [{{ vmcp = \"main\" }}]\n", guest("redact"));
+    let grants = r#"grants = ["credential", "facts", "log"]"#;
+    let bind = r#"bind = [{ vmcp = "main" }]"#;
+    let text = format!("component = {:?}\n{grants}\n{bind}\n", guest("redact"));
     gateway.write("plugins/redact.toml", &text);
     masked(true).await;
     gateway.write("plugins/redact.toml", &format!("{text}mode = \"observe\"\n"));
