@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of bindings; a component is read once and bound many times.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use jsonschema::Validator;
@@ -15,7 +15,7 @@ use crate::{
     any::Functions,
     breaker::Breaker,
     cache::hex,
-    capabilities::wasi,
+    capabilities::{http, wasi},
     counters::Said,
     hook::{Prepared, run},
     output,
@@ -133,8 +133,13 @@ impl fmt::Debug for Component {
 }
 
 impl Component {
-    pub(crate) async fn load(shared: Arc<Shared>, bytes: Bytes) -> Result<Self, LoadError> {
-        let compiling = tokio::task::spawn_blocking(move || compile(shared, &bytes));
+    pub(crate) async fn load(
+        shared: Arc<Shared>,
+        name: Option<String>,
+        bytes: Bytes,
+    ) -> Result<Self, LoadError> {
+        let compile = move || compile(shared, name.as_deref(), &bytes);
+        let compiling = tokio::task::spawn_blocking(compile);
         let mut loaded = compiling.await.map_err(|_| LoadError::Stopping)??;
         if loaded.exports.has(Interface::Configuration) {
             loaded.schema = Some(schema(&loaded).await?);
@@ -226,32 +231,18 @@ fn link(loaded: &Loaded, grants: Grants) -> wasmtime::Result<InstancePre<State>>
     if loaded.needs_wasi {
         wasi::link(&mut linker)?;
     }
+    if loaded.capabilities.contains(&Capability::Http) && grants.has(Capability::Http) {
+        http::link(&mut linker)?;
+    }
     linker.instantiate_pre(&loaded.compiled)
 }
 
 /// Everything about loading that takes the processor and no waiting.
-fn compile(shared: Arc<Shared>, bytes: &[u8]) -> Result<Loaded, LoadError> {
+fn compile(shared: Arc<Shared>, name: Option<&str>, bytes: &[u8]) -> Result<Loaded, LoadError> {
     check_header(bytes)?;
     let hash: [u8; 32] = Sha256::digest(bytes).into();
-    let cached = shared.cache.as_ref().and_then(|cache| cache.get(&shared.engine, &hash));
-    let from_cache = cached.is_some();
-    let compiled = match cached {
-        Some(compiled) => compiled,
-        None => {
-            let started = Instant::now();
-            let compiled = Compiled::from_binary(&shared.engine, bytes)
-                .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-            tracing::debug!(
-                hash = hex(&hash),
-                spent_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                "compiled a component"
-            );
-            if let Some(cache) = &shared.cache {
-                cache.put(&hash, &compiled);
-            }
-            compiled
-        }
-    };
+    let (compiled, from_cache) =
+        shared.compiler.code(&shared.engine, shared.cache.as_ref(), (name, &hash, bytes))?;
     let version = version(&shared, &compiled)?;
     let functions = functions(version, &compiled, bytes)?;
     let (capabilities, needs_wasi) = imports(&shared, &compiled, version)?;
@@ -343,6 +334,10 @@ fn imports(
                 capabilities.insert(capability);
             }
             None if wasi::PACKAGES.iter().any(|package| name.starts_with(package)) => {
+                needs_wasi = true;
+            }
+            None if http::PACKAGES.iter().any(|interface| name.starts_with(interface)) => {
+                capabilities.insert(Capability::Http);
                 needs_wasi = true;
             }
             _ => return Err(LoadError::UnknownImport { import: name.to_owned() }),
