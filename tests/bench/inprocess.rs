@@ -15,10 +15,13 @@ use tidegate_identity::{
     method::api_key::{ApiKeys, KeyRecord, generate},
 };
 use tidegate_model::{
-    Call, CallId, ConnectorId, Json, KeyId, Offer, Operation, OrgId, RevisionId, SystemClock,
-    Timestamp, Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
+    Call, CallId, ConnectorId, Json, KeyId, Offer, Operation, OrgId, RevisionId, Round,
+    SystemClock, Timestamp, Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp,
+    VmcpId,
 };
-use tidegate_wasm::{Binding, CallContext, Grants, Interceptor, Limits, Sandbox, Settings};
+use tidegate_wasm::{
+    Binding, CallContext, Event, Grants, Interceptor, Limits, Reach, Sandbox, Settings,
+};
 
 use crate::{
     gateway::{CONNECTOR, component_path},
@@ -58,6 +61,7 @@ async fn interceptor(rounds: usize) -> Result<Latencies> {
         config: &Json::empty_object(),
         grants: Grants::default(),
         limits: Limits::INTERCEPTOR,
+        reach: Reach::default(),
     })?;
     let (caller, call) = (caller()?, call(&tool(0)?)?);
     let context = CallContext::new(&call, caller.user(), caller.shared_groups(), None);
@@ -65,7 +69,7 @@ async fn interceptor(rounds: usize) -> Result<Latencies> {
     let mut latencies = Latencies::with_capacity(rounds);
     for round in 0..rounds + rounds / 10 {
         let start = Instant::now();
-        interceptor.before(&context, &arguments).await?;
+        interceptor.before(Event::Call, &context, &arguments, &Round::default()).await?;
         if round >= rounds / 10 {
             latencies.record(start.elapsed());
         }

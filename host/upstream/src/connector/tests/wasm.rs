@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use tidegate_model::{Operation, ResourceRef, UserId};
-use tidegate_wasm::{Binding, CallContext, Grants, GuestConnector, Limits, Sandbox, Settings};
+use tidegate_wasm::{
+    Binding, CallContext, Grants, GuestConnector, Limits, Reach, Sandbox, Settings,
+};
 
 use super::{stand::parts, *};
 
@@ -14,8 +16,9 @@ async fn guest(act: &str) -> Arc<dyn Connector> {
     let config = Json::of(&json!({"do": act})).unwrap();
     let grants = Grants::all();
     let limits = Limits { guest_time: Duration::from_millis(200), ..Limits::CONNECTOR };
+    let reach = Reach::default();
     let binding =
-        Binding { name: "hostile", component: &component, config: &config, grants, limits };
+        Binding { name: "hostile", component: &component, config: &config, grants, limits, reach };
     let guest = Arc::new(GuestConnector::new(&binding).unwrap());
     let component = *component.sha256();
     let guard = GuardSpec::default();
