@@ -105,9 +105,12 @@ async fn a_component_is_installed_bound_and_turned_while_the_gateway_runs() {
     let client = gateway.client("alice", "main");
     let source = path.to_str().unwrap();
     let said = done_at(&gateway, &["install", source, "--name", "pass", "--yes"]).await.stdout;
-    for words in
-        ["not signed", "exports   before-call, after-call", "needs     nothing", "nowhere yet"]
-    {
+    for words in [
+        "not signed",
+        "exports   configuration, before-call, after-call",
+        "needs     nothing",
+        "nowhere yet",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let pinned = digest(&path);
@@ -239,7 +242,10 @@ async fn a_fault_leaves_everything_as_it_was() {
         (&["install", modest, "--name", "new"], "--yes"),
         (&["install", modest, "--name", "new", "--yes", "--grant", "http"], "does not ask"),
         (&["install", modest, "--name", "new", "--yes", "--grant", "files"], "`files`"),
-        (&["install", modest, "--name", "new", "--yes", "--set", "a=1"], "takes none"),
+        (
+            &["install", modest, "--name", "new", "--yes", "--set", "a=1"],
+            "does not fit its component",
+        ),
         (&["grant", "p", "log"], "does not ask for `log`"),
         (&["revoke", "p", "log"], "is not granted `log`"),
         (&["grant", "q", "log"], "did you mean `p`?"),
@@ -249,7 +255,7 @@ async fn a_fault_leaves_everything_as_it_was() {
         (&["bind", "p", "--everywhere", "--limit", "time_ms=0"], "`limits.time_ms` is 0"),
         (&["bind", "p", "--limit", "time_ms=soon"], "no number"),
         (&["bind", "p", "--set", "a"], "NAME=VALUE"),
-        (&["bind", "p", "--set", "a=1"], "takes none"),
+        (&["bind", "p", "--set", "a=1"], "does not fit its component"),
         (&["unbind", "p"], "say from where"),
         (&["unbind", "p", "--vmcp", "main"], "is not bound there"),
         (&["rollback", "p"], "no version to go back to"),

@@ -59,12 +59,12 @@ pub(super) fn grant(grant: &Grant) -> anyhow::Result<ExitCode> {
         let mut granted = granted(&edit);
         granted.extend(grant.capabilities.iter().copied());
         edit.set_grants(granted.iter().map(|capability| capability.name()));
-        for capability in &grant.capabilities {
-            say(&format!("granted `{capability}`: it {}", about::meaning(*capability)));
-        }
         let released = release(&mut edit, needs.held.as_ref(), &granted);
         grant.told.change(&mut edit)?;
         folder.save(&edit).await?;
+        for capability in &grant.capabilities {
+            say(&format!("granted `{capability}`: it {}", about::meaning(*capability)));
+        }
         match released {
             Some(missing) if missing.is_empty() => {
                 say(&format!("`{}`: the version on hold is in force now", edit.id()));
