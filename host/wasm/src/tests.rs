@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use tidegate_model::{
-    Call, CallId, Clock, ConnectorId, Json, Operation, OrgId, Round, Timestamp, Tool, ToolCall, ToolClass,
-    ToolName, TraceContext, UserId, VmcpId,
+    Call, CallId, Clock, ConnectorId, Json, Operation, OrgId, Round, Timestamp, Tool, ToolCall,
+    ToolClass, ToolName, TraceContext, UserId, VmcpId,
 };
 
 use crate::{
@@ -20,14 +20,19 @@ use crate::{
 };
 
 mod anything;
+mod breaking;
 mod caching;
 mod connecting;
 mod customizing;
 mod emptiness;
 mod events;
+mod hostility;
 mod intercepting;
 mod loading;
 mod logging;
+mod public;
+mod spares;
+mod waiting;
 
 #[derive(Debug)]
 struct Noon;

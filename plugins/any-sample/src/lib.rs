@@ -14,18 +14,27 @@ mod bindings {
                     flag: bool, small: s8, large: u64, ratio: f32, letter: char,
                     names: list<string>, pair: tuple<u8, string>, color: color,
                     access: access, shape: shape, maybe: option<u16>,
-                    outcome: result<u8, string>,
+                    outcome: result<u8, string>, deep: option<option<u8>>, bytes: list<u8>,
+                    exact: f64, least: s64, rows: list<tuple<string, option<bool>>>,
+                    chosen: list<color>, done: result,
                 }
                 echo: func(value: all) -> all;
             }
             interface shelf {
                 resource book { title: func() -> string; }
                 open: func(title: string) -> book;
+                spines: func(books: list<borrow<book>>) -> list<string>;
                 slug: func(text: string) -> string;
+                size: func() -> u32;
+            }
+            interface stack {
+                size: func() -> u32;
+                pop: func() -> result;
             }
             world sample {
                 export shapes;
                 export shelf;
+                export stack;
                 export slug: func(text: string, max: option<u32>) -> string;
                 export divide: func(a: s64, b: s64) -> result<s64, string>;
                 export forget: func();
@@ -38,7 +47,7 @@ mod bindings {
 
 use bindings::{
     Guest,
-    exports::sample::text::{shapes, shelf},
+    exports::sample::text::{shapes, shelf, stack},
 };
 
 struct Sample;
@@ -75,8 +84,26 @@ impl shelf::Guest for Sample {
         shelf::Book::new(Title(title))
     }
 
+    fn spines(books: Vec<shelf::BookBorrow<'_>>) -> Vec<String> {
+        books.iter().map(|book| book.get::<Title>().0.clone()).collect()
+    }
+
     fn slug(text: String) -> String {
         text.replace(' ', "_")
+    }
+
+    fn size() -> u32 {
+        7
+    }
+}
+
+impl stack::Guest for Sample {
+    fn size() -> u32 {
+        0
+    }
+
+    fn pop() -> Result<(), ()> {
+        Err(())
     }
 }
 

@@ -33,19 +33,14 @@ impl Misfit {
 
     /// It must be one of these.
     pub(super) fn one_of<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> Self {
-        let more = names.len().saturating_sub(LISTED);
-        let names: Vec<_> = names.take(LISTED).map(|name| format!("`{name}`")).collect();
-        let mut problem = format!("must be one of {}", names.join(", "));
-        if more > 0 {
-            let _ = write!(problem, " and {more} more");
-        }
-        Self::new(problem)
+        Self::new(format!("must be one of {}", listed(names)))
     }
 
-    /// It has a member that its type has not.
-    pub(super) fn unknown(member: &str) -> Self {
+    /// It has a member that its type has not; `names` are those that it has.
+    pub(super) fn unknown<'n>(member: &str, names: impl ExactSizeIterator<Item = &'n str>) -> Self {
         let shown: String = member.chars().take(SHOWN).collect();
-        Self::new(format!("has no member `{shown}`"))
+        let known = if names.len() == 0 { "none".to_owned() } else { listed(names) };
+        Self::new(format!("has no member `{shown}`; there is {known}"))
     }
 
     pub(super) fn in_member(mut self, name: &str) -> Self {
@@ -57,6 +52,16 @@ impl Misfit {
         self.path.push(Step::Element(place));
         self
     }
+}
+
+fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let names: Vec<_> = names.take(LISTED).map(|name| format!("`{name}`")).collect();
+    let mut list = names.join(", ");
+    if more > 0 {
+        let _ = write!(list, " and {more} more");
+    }
+    list
 }
 
 impl fmt::Display for Misfit {

@@ -123,7 +123,8 @@ impl Reader {
             let place = members.iter().position(|(name, _)| *name == given.key);
             let found = place.and_then(|place| Some((members.get(place)?, values.get_mut(place)?)));
             let Some(((name, shape), slot)) = found else {
-                return Err(Misfit::unknown(&given.key));
+                let names = members.iter().map(|(name, _)| name.as_str());
+                return Err(Misfit::unknown(&given.key, names));
             };
             *slot = Some(self.value(given.value, shape).map_err(|it| it.in_member(name))?);
         }
