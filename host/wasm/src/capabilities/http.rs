@@ -1,5 +1,154 @@
-//! Outgoing requests to named hosts.
+//! Outgoing requests to named hosts: `wasi:http/outgoing-handler`, through the egress guard.
+//!
+//! The interface is wasmtime's, the way out is Tidegate's own: hosts by the binding's list
+//! ([`hosts`]), judged and sent in [`send`], bodies streamed both ways in [`body`]. Secrets
+//! are put in and taken out by [`super::credential`]. Redirects are the guest's business.
 
-/// Where a binding's requests may go.
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tidegate_wire::client::egress::{
+    AddressPolicy, Destination, Egress, EgressError, Origin, Rules,
+};
+use wasmtime::{
+    Result,
+    component::{Linker, ResourceTable},
+};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, p2};
+
+use crate::{
+    capabilities::{credential::Keyring, wasi::Wasi},
+    state::State,
+};
+
+mod body;
+mod errors;
+pub mod hosts;
+mod send;
+
+pub use hosts::{BadHost, HostPattern, Hosts};
+
+use send::Outgoing;
+
+/// The interfaces that are there.
+pub(crate) const PACKAGES: [&str; 2] = ["wasi:http/outgoing-handler@0.2.", "wasi:http/types@0.2."];
+
+/// Bytes of the headers that a guest may put together, bookkeeping included.
+const FIELDS: usize = 32 << 10;
+/// Destinations whose connections are kept for the next hook.
+const DESTINATIONS: usize = 64;
+
+/// Where a binding's requests may go. Shared by all its instances, with the connections.
 #[derive(Debug)]
-pub struct HttpReach {}
+pub struct HttpReach {
+    egress: Arc<Egress>,
+    allow: AddressPolicy,
+    hosts: Hosts,
+    known: Mutex<HashMap<(Origin, Care), Destination>>,
+}
+
+/// What a request asks of the way to its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Care {
+    /// No more than the administrator's rules.
+    Usual,
+    /// It carries a secret without encryption, so it must not leave this machine.
+    Local,
+}
+
+impl HttpReach {
+    /// Requests go out through `egress`, to `hosts` only, and to addresses beyond the public
+    /// internet, or without encryption, only as `allow` says.
+    pub fn new(egress: Arc<Egress>, allow: AddressPolicy, hosts: Hosts) -> Self {
+        Self { egress, allow, hosts, known: Mutex::default() }
+    }
+
+    /// The hosts.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    fn destination(&self, origin: &Origin, care: Care) -> Result<Destination, EgressError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let way = (origin.clone(), care);
+        if let Some(destination) = known.get(&way) {
+            return Ok(destination.clone());
+        }
+        let allow = match care {
+            Care::Usual => self.allow.clone(),
+            Care::Local => {
+                AddressPolicy { loopback: self.allow.loopback, ..AddressPolicy::default() }
+            }
+        };
+        let rules = Rules { allow, ..Rules::default() };
+        let destination = self.egress.destination(&format!("{origin}/"), rules)?;
+        // A wildcard leads to any number of hosts: beyond the bound connections are not kept.
+        if known.len() < DESTINATIONS {
+            known.insert(way, destination.clone());
+        }
+        Ok(destination)
+    }
+}
+
+/// One instance's way out.
+pub(crate) struct Http {
+    context: WasiHttpCtx,
+    outgoing: Outgoing,
+    /// Shown instead of the real one when the host was called too often: every function of
+    /// the interface needs the table, and traps.
+    spent: ResourceTable,
+}
+
+/// Adds the two interfaces. What they share with WASI is [`super::wasi::link`]'s.
+pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
+    p2::add_only_http_to_linker_async(linker)
+}
+
+impl Http {
+    fn new(state: &State) -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS);
+        let mut spent = ResourceTable::new();
+        spent.set_max_capacity(0);
+        Self { context, outgoing: Outgoing::new(state), spent }
+    }
+
+    /// This instance's, made on first use: most guests never ask.
+    pub(crate) fn of(state: &mut State) -> &mut Self {
+        let http = match Wasi::of(state).http.take() {
+            Some(http) => http,
+            None => Box::new(Self::new(state)),
+        };
+        Wasi::of(state).http.insert(http)
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.outgoing.keyring
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let is_spent = self.host_call().is_err();
+        let mut http = match Wasi::of(self).http.take() {
+            Some(http) => http,
+            None => Box::new(Http::new(self)),
+        };
+        // An instance may be made before there is a call for it.
+        if http.outgoing.call.is_none() {
+            http.outgoing.call.clone_from(&self.call);
+        }
+        let wasi = Wasi::of(self);
+        let (http, table) = (wasi.http.insert(http), &mut wasi.table);
+        WasiHttpCtxView {
+            hooks: &mut http.outgoing,
+            table: if is_spent { &mut http.spent } else { table },
+            ctx: &mut http.context,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ use wasmtime_wasi::{
 
 use crate::{
     Capability,
-    capabilities::{log::Voice, random},
+    capabilities::{http::Http, log::Voice, random},
     lines::LogLevel,
     state::State,
 };
@@ -41,7 +41,8 @@ pub(crate) const PACKAGES: [&str; 6] =
 /// One instance's WASI.
 pub(crate) struct Wasi {
     context: WasiCtx,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
+    pub(super) http: Option<Box<Http>>,
     /// The call whose lines these are. An instance may be made before there is one.
     call: Arc<OnceLock<String>>,
 }
@@ -77,7 +78,16 @@ impl Wasi {
                 .insecure_random(Deterministic::new(vec![0]))
                 .insecure_random_seed(0);
         }
-        Self { context: context.build(), table, call }
+        Self { context: context.build(), table, http: None, call }
+    }
+
+    /// This instance's, made on first use: most guests never ask.
+    pub(super) fn of(state: &mut State) -> &mut Self {
+        let wasi = match state.wasi.take() {
+            Some(wasi) => wasi,
+            None => Box::new(Self::new(state)),
+        };
+        state.wasi.insert(wasi)
     }
 
     /// The call that this instance serves from now on.
@@ -88,12 +98,7 @@ impl Wasi {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Made on first use: most guests never ask.
-        let wasi = match self.wasi.take() {
-            Some(wasi) => wasi,
-            None => Box::new(Wasi::new(self)),
-        };
-        let wasi = self.wasi.insert(wasi);
+        let wasi = Wasi::of(self);
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
     }
 }
