@@ -159,3 +159,8 @@ fn long_names_keep_their_own_counts_within_the_limit_of_a_key() {
     assert!(refusal(config, "t", &format!("{user}2"), "{}").is_some());
     double::with(|double| assert!(double.values.keys().all(|key| key.len() <= 256)));
 }
+
+#[test]
+fn the_cases_hold() {
+    cases::interceptor::<Guard>(env!("CARGO_MANIFEST_DIR"));
+}

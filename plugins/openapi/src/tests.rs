@@ -7,7 +7,7 @@ use tidegate_plugin::double;
 use super::*;
 
 fn petstore() -> Value {
-    serde_json::from_str(include_str!("../cases/petstore.json")).unwrap()
+    serde_json::from_str(include_str!("../petstore.json")).unwrap()
 }
 
 fn configured(more: Value) -> OpenApi {
@@ -401,4 +401,9 @@ fn the_document_may_be_text_and_what_is_wrong_with_it_is_said() {
         OpenApi::configure(&variables.to_string()).unwrap().settings.server,
         "https://a.org/v2"
     );
+}
+
+#[test]
+fn the_cases_hold() {
+    cases::connector::<OpenApi>(env!("CARGO_MANIFEST_DIR"));
 }

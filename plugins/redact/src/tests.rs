@@ -393,3 +393,8 @@ proptest! {
         prop_assert_eq!(masked(&once), once);
     }
 }
+
+#[test]
+fn the_cases_hold() {
+    cases::interceptor::<Redact>(env!("CARGO_MANIFEST_DIR"));
+}

@@ -164,3 +164,8 @@ fn conflicts_between_tools_are_errors() {
     let config = json!({ "tools": { "a": { "name": "b" }, "b": { "hide": true } } });
     assert_eq!(edits(&config, &["a", "b"]).unwrap().len(), 2);
 }
+
+#[test]
+fn the_cases_hold() {
+    cases::customizer::<Retool>(env!("CARGO_MANIFEST_DIR"));
+}

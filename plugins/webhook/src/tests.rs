@@ -221,3 +221,8 @@ fn nothing_is_sent_without_proof_or_beyond_the_limit() {
     let error = Webhook::configure(r#"{"url":"https://a.example"}"#).err().unwrap();
     assert!(error.contains("`signing_key`"), "{error}");
 }
+
+#[test]
+fn the_cases_hold() {
+    cases::interceptor::<Webhook>(env!("CARGO_MANIFEST_DIR"));
+}
