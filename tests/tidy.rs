@@ -22,13 +22,14 @@ const EDGES: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that only one crate may know.
-const ONLY_IN: [(&str, &str); 6] = [
+const ONLY_IN: [(&str, &str); 7] = [
     ("axum", "gateway"),
     ("cedar-policy", "governance"),
     ("cedar-policy-core", "governance"),
     ("sled", "store"),
     ("wasmtime", "wasm"),
     ("wasmtime-wasi", "wasm"),
+    ("wasmtime-wasi-http", "wasm"),
 ];
 
 /// HTTP clients that are not the egress module of `wire`.

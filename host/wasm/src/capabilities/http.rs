@@ -136,10 +136,7 @@ impl WasiHttpView for State {
             Some(http) => http,
             None => Box::new(Http::new(self)),
         };
-        // An instance may be made before there is a call for it.
-        if http.outgoing.call.is_none() {
-            http.outgoing.call.clone_from(&self.call);
-        }
+        http.outgoing.serves(self);
         let wasi = Wasi::of(self);
         let (http, table) = (wasi.http.insert(http), &mut wasi.table);
         WasiHttpCtxView {

@@ -41,7 +41,7 @@ type Answered = Result<(http::Response<WasiBody>, Ending), Error>;
 pub(super) struct Outgoing {
     voice: Arc<Voice>,
     /// The call that the instance serves, with the trace it belongs to.
-    pub(super) call: Option<String>,
+    call: Option<String>,
     trace_parent: Option<HeaderValue>,
     reach: Option<Arc<HttpReach>>,
     pub(super) keyring: Keyring,
@@ -77,6 +77,13 @@ impl Outgoing {
         }
     }
 
+    /// Takes over whose call it is: an instance may be made before there is one.
+    pub(super) fn serves(&mut self, state: &State) {
+        if self.call.is_none() {
+            self.call.clone_from(&state.call);
+        }
+    }
+
     fn judge(
         &self,
         request: http::Request<WasiBody>,
@@ -104,7 +111,7 @@ impl Outgoing {
             .destination(&origin, care)
             .map_err(|error| told(&self.voice, self.call.as_deref(), &error))?;
         let mask = self.keyring.mask();
-        self.complete(&mut headers, mask.is_some());
+        complete(&mut headers, self.trace_parent.as_ref(), mask.is_some());
         let body = Outbound::new(body, self.sent.clone(), self.keyring.beginning());
         let request = StreamRequest {
             method,
@@ -117,19 +124,6 @@ impl Outgoing {
         let received = self.received.clone();
         let (voice, call) = (Arc::clone(&self.voice), self.call.clone());
         Ok(Ready { destination, request, options, received, mask, place, voice, call })
-    }
-
-    /// Adds what is the host's to add.
-    fn complete(&self, headers: &mut HeaderMap, is_masked: bool) {
-        if let Some(trace_parent) = &self.trace_parent
-            && !headers.contains_key(TRACE_PARENT)
-        {
-            headers.insert(TRACE_PARENT, trace_parent.clone());
-        }
-        if is_masked {
-            // A compressed copy of a secret would not be found.
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        }
     }
 
     /// Writes the reason down for the administrator; the guest gets the code.
@@ -145,6 +139,19 @@ fn told(voice: &Voice, call: Option<&str>, error: &EgressError) -> Error {
         voice.say(call, LogLevel::Warn, &error.to_string());
     }
     errors::code(error)
+}
+
+/// Adds what is the host's to add.
+fn complete(headers: &mut HeaderMap, trace_parent: Option<&HeaderValue>, is_masked: bool) {
+    if let Some(trace_parent) = trace_parent
+        && !headers.contains_key(TRACE_PARENT)
+    {
+        headers.insert(TRACE_PARENT, trace_parent.clone());
+    }
+    if is_masked {
+        // A compressed copy of a secret would not be found.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
 }
 
 /// Origin, path and query.
@@ -245,5 +252,41 @@ impl WasiHttpHooks for Outgoing {
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         PIECE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_hosts_to_add_is_added() {
+        let ours = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad-01");
+        let theirs = HeaderValue::from_static("theirs");
+        let mut headers = HeaderMap::new();
+        complete(&mut headers, None, false);
+        assert!(headers.is_empty());
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        complete(&mut headers, Some(&ours), true);
+        assert_eq!((&headers[TRACE_PARENT], headers.len()), (&ours, 2));
+        assert_eq!(headers[header::ACCEPT_ENCODING], "identity");
+        headers.insert(TRACE_PARENT, theirs.clone());
+        complete(&mut headers, Some(&ours), false);
+        assert_eq!(headers[TRACE_PARENT], theirs, "the guest's own is kept");
+    }
+
+    #[test]
+    fn targets_are_read_strictly() {
+        for (uri, expected) in [
+            ("https://a.org", Some("https://a.org/")),
+            ("https://a.org?x=1", Some("https://a.org/?x=1")),
+            ("http://A.org:8080/p/../q?x#f", Some("http://a.org:8080/p/../q?x")),
+            ("https://u@a.org/", None),
+            ("/only/a/path", None),
+        ] {
+            let found = target(&uri.parse().unwrap());
+            let found = found.map(|(origin, path)| format!("{origin}{path}"));
+            assert_eq!(found.ok().as_deref(), expected, "{uri}");
+        }
     }
 }
