@@ -12,6 +12,8 @@ use crate::{
 
 /// Bindings, unless `TIDEGATE_BINDINGS` says otherwise.
 const BINDINGS: usize = 1_000;
+/// Virtual MCPs that they are spread over.
+const VMCPS: usize = 20;
 
 /// Resident memory of a process in MiB.
 fn resident(id: u32) -> u64 {
@@ -31,12 +33,13 @@ async fn very_many_bindings_load_and_are_kept_apart() {
         let _ = write!(text, "[limits]\ntime_ms = {}\n", 1 + number % 1_000);
         text
     };
-    // Each of its own virtual MCP but the last, which is bound where it is called.
+    // Spread over virtual MCPs, but for the last, which is bound where it is called.
+    for number in 0..VMCPS {
+        setup = setup.vmcp(&format!("v{number}"), &["up"]);
+    }
     for number in 0..count - 1 {
-        setup = setup.vmcp(&format!("v{number}"), &["up"]).file(
-            &format!("plugins/p{number}.toml"),
-            &file(number, &format!("bind = [{{ vmcp = \"v{number}\" }}]\n")),
-        );
+        let bind = format!("bind = [{{ vmcp = \"v{}\" }}]\n", number % VMCPS);
+        setup = setup.file(&format!("plugins/p{number}.toml"), &file(number, &bind));
     }
     setup = setup.file("plugins/last.toml", &file(0, "bind = [{ vmcp = \"main\" }]\n"));
     let began = Instant::now();

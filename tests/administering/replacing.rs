@@ -121,8 +121,15 @@ async fn versions_are_exchanged_and_rolled_back_without_losing_a_call() {
         last["calls"]
     );
     assert!(metrics.contains(&line), "{line}\n{metrics}");
-    for name in ["hook_duration_seconds_bucket", "memory_bytes", "guest_ticks_total"] {
-        assert!(metrics.contains(&format!("tidegate_plugin_{name}{{plugin=\"p\"")), "{metrics}");
+    let series = [
+        "hook_duration_seconds_bucket{le=\"+Inf\",",
+        "hook_duration_seconds_count{",
+        "memory_bytes{",
+        "guest_ticks_total{",
+    ];
+    for name in series {
+        let line = format!("tidegate_plugin_{name}plugin=\"p\"");
+        assert!(metrics.contains(&line), "{line}\n{metrics}");
     }
     let status = gateway.cli(&["status"]).await.stdout;
     assert!(status.contains(last["version"].as_str().unwrap()), "{status}");

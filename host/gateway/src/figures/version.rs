@@ -142,7 +142,7 @@ impl VersionFigures {
         let bounds = (0..BUCKETS - 1).map(|bucket| seconds(FIRST_BUCKET << bucket));
         let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
         let sum = seconds(self.micros.load(Ordering::Relaxed));
-        (sum, bounds.chain([f64::MAX]).zip(counts).collect())
+        (sum, bounds.chain([f64::INFINITY]).zip(counts).collect())
     }
 
     /// Most memory of one instance in bytes, and guest time in ticks.
@@ -216,7 +216,8 @@ mod tests {
         figures.ended("never heard of", Duration::ZERO);
         let (_, times) = figures.times();
         let filled: Vec<(f64, u64)> = times.into_iter().filter(|(_, count)| *count > 0).collect();
-        let expected = [(0.000_01, 3), (0.000_02, 2), (0.000_04, 1), (10.485_76, 1), (f64::MAX, 2)];
+        let expected =
+            [(0.000_01, 3), (0.000_02, 2), (0.000_04, 1), (10.485_76, 1), (f64::INFINITY, 2)];
         assert_eq!(filled, expected);
         assert_eq!(figures.ends().collect::<Vec<_>>(), [("proceed", 8), ("other", 1)]);
     }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::{HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
+use tidegate_model::Secret;
 
 use super::source::LARGEST;
 use crate::config::reference::Reference as SecretPlace;
@@ -33,8 +34,8 @@ const MANIFEST: usize = 4 << 20;
 #[derive(Debug, Default, Args)]
 pub(super) struct Access {
     /// Where `user:password` for the registry is: env:NAME or file:PATH.
-    #[arg(long, value_name = "PLACE", value_parser = place)]
-    registry_auth: Option<SecretPlace>,
+    #[arg(long, value_name = "PLACE")]
+    registry_auth: Option<String>,
     /// The registry may be on this machine or in a private network.
     #[arg(long)]
     allow_private: bool,
@@ -43,8 +44,14 @@ pub(super) struct Access {
     plain_http: bool,
 }
 
-fn place(text: &str) -> Result<SecretPlace, String> {
-    SecretPlace::try_from(text.to_owned()).map_err(|error| error.to_string())
+impl Access {
+    /// `user:password`, where a place for it is named. Somebody who writes the secret itself
+    /// is told so without seeing it again.
+    fn credential(&self) -> anyhow::Result<Option<Secret>> {
+        let place = self.registry_auth.clone().map(SecretPlace::try_from).transpose();
+        let place = place.context("--registry-auth cannot be used")?;
+        Ok(place.map(|place| place.resolve()).transpose()?)
+    }
 }
 
 /// What was pulled.

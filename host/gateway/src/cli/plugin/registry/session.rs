@@ -63,7 +63,7 @@ impl Session {
         let scheme = if access.plain_http { "http" } else { "https" };
         let url = format!("{scheme}://{}/v2/", reference.host());
         let registry = egress.destination(&url, rules.clone())?;
-        let credential = access.registry_auth.as_ref().map(|place| place.resolve()).transpose()?;
+        let credential = access.credential()?;
         Ok(Self { egress, registry, rules, credential, authorization: None })
     }
 
