@@ -31,6 +31,9 @@ use crate::policy::Permitted;
 /// Characters of a URI that a row holds.
 const LONGEST_URI: usize = 1_024;
 
+/// Characters of all remarks that a row holds.
+const LONGEST_NOTE: usize = 1_000;
+
 /// When a row counts as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -265,6 +268,20 @@ impl Record {
     /// Notes what a plugin said.
     pub fn plugin(&mut self, note: PluginNote) {
         self.row.plugins.push(note);
+    }
+
+    /// Adds to the last plugin's verdict what the person replied to what it asked.
+    pub fn replied(&mut self, word: &str) {
+        if let Some(note) = self.row.plugins.last_mut() {
+            note.verdict.push(':');
+            note.verdict.push_str(word);
+        }
+    }
+
+    /// Adds a remark to those that are noted already; in all at most 1,000 characters stay.
+    pub fn remark(&mut self, text: &str) {
+        let before = self.row.note.take().map(|note| note + "; ").unwrap_or_default();
+        self.row.note = Some((before + text).chars().take(LONGEST_NOTE).collect());
     }
 
     /// Notes free text (admin actions).

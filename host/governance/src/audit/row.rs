@@ -41,7 +41,8 @@ pub struct Actor {
 /// What one plugin said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginNote {
-    /// `before_call` or `after_call`.
+    /// The hook: `before_call`, `after_call`, the same of `prompt`, `read` and `completion`,
+    /// `shown` or `on_question`.
     pub event: String,
     /// First bytes of the component's SHA-256, in hexadecimal: the version that ran.
     pub hash: String,
@@ -49,7 +50,8 @@ pub struct PluginNote {
     pub micros: u32,
     /// The plugin.
     pub plugin: PluginId,
-    /// The verdict, or how it failed; `observed:` before it where it had no effect.
+    /// The verdict, or how it failed; `observed:` before it where it had no effect, what the
+    /// person replied after it (`ask:accept`).
     pub verdict: String,
 }
 

@@ -180,6 +180,9 @@ pub struct Question {
     pub method: Method,
     /// Its parameters, as the server wrote them; `{}` where there were none.
     pub params: Json,
+    /// The part of the gateway that asks in the server's place, by name; `None` where it is
+    /// the server that asks.
+    pub by: Option<Box<str>>,
     /// Takes the client's answer.
     pub reply: oneshot::Sender<Answer>,
 }
@@ -264,6 +267,16 @@ impl Exchange {
     /// Asks the client and waits for its answer, as a JSON-RPC result or error for the
     /// server. Time spent waiting is added to the deadline of the call.
     pub async fn ask(&self, method: Method, params: Json) -> Answer {
+        self.put(method, params, None).await
+    }
+
+    /// The same for a part of the gateway that asks in its own name, which is not the server's:
+    /// `by` is told to whoever puts the question to the client.
+    pub async fn ask_by(&self, by: &str, method: Method, params: Json) -> Answer {
+        self.put(method, params, Some(by.into())).await
+    }
+
+    async fn put(&self, method: Method, params: Json, by: Option<Box<str>>) -> Answer {
         if let Err((code, words)) = self.can.profile.allows(method, Raw::from(&params)) {
             return refusal(code, words);
         }
@@ -271,13 +284,13 @@ impl Exchange {
             return refusal(code::METHOD_NOT_FOUND, "the client takes no questions here");
         };
         let params = match (&self.asker, method) {
-            (Some(asker), Method::Elicit) => signed(params, asker),
+            (Some(asker), Method::Elicit) if by.is_none() => signed(params, asker),
             _ => params,
         };
         let _time = Lent::give(self);
         self.asking.0.begun.notify_one();
         let (reply, answered) = oneshot::channel();
-        let question = Event::Question(Question { method, params, reply });
+        let question = Event::Question(Question { method, params, by, reply });
         let asked = tokio::time::timeout(self.patience, async {
             match events.send(question).await {
                 Ok(()) => answered.await.ok(),
