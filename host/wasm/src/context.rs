@@ -116,6 +116,11 @@ impl CallContext {
         Self { method, deadline, ..self.clone() }
     }
 
+    /// Moves the moment after which nobody waits: time that a person took is not the call's.
+    pub fn extend(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// The call's id.
     pub fn id(&self) -> &str {
         &self.id

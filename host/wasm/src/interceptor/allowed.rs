@@ -23,9 +23,7 @@ pub(super) fn before(event: Event, arguments: &Json, verdict: &Verdict) -> Resul
         (Event::Read, Verdict::Replace(_)) => {
             Err("reading a resource has no arguments that could be replaced".to_owned())
         }
-        (Event::Completion, Verdict::Ask(_)) => {
-            Err("nobody is asked while they type".to_owned())
-        }
+        (Event::Completion, Verdict::Ask(_)) => Err("nobody is asked while they type".to_owned()),
         (Event::Completion, Verdict::Replace(new)) => {
             let name = |json| Raw::from(json).get("name").and_then(Raw::string);
             if name(arguments) == name(new) {
@@ -35,13 +33,31 @@ pub(super) fn before(event: Event, arguments: &Json, verdict: &Verdict) -> Resul
             }
         }
         (_, Verdict::Ask(ask)) => schema(&ask.schema),
+        (_, Verdict::Answer(result)) => finished(result),
+        _ => Ok(()),
+    }
+}
+
+/// A result that asks would be a question in the connector's name.
+fn finished(result: &Json) -> Result<(), String> {
+    let raw = Raw::from(result);
+    let is_type = |kind: &str| kind == "input_required";
+    match raw.get("resultType").and_then(Raw::string) {
+        Some(kind) if is_type(&kind) => {
+            Err("a plugin asks with the decision `ask`, not with a result".to_owned())
+        }
         _ => Ok(()),
     }
 }
 
 /// Holds a verdict on the way back to the rules of its event.
 pub(super) fn after(event: Event, answer: &Answer, verdict: &Verdict) -> Result<(), String> {
-    let (Answer::Result(_), Verdict::Replace(new)) = (answer, verdict) else { return Ok(()) };
+    let new = match (answer, verdict) {
+        (Answer::Result(_), Verdict::Replace(new)) => new,
+        (Answer::Error(_), Verdict::Replace(new)) => return error(new),
+        _ => return Ok(()),
+    };
+    finished(new)?;
     let (member, what) = match event {
         // A result of a tool may hold content, structured content, or both.
         Event::Call => return Ok(()),
@@ -52,6 +68,16 @@ pub(super) fn after(event: Event, answer: &Answer, verdict: &Verdict) -> Result<
     match Raw::from(new).get(member) {
         Some(_) => Ok(()),
         None => Err(format!("the replacement is no {what}: it has no `{member}`")),
+    }
+}
+
+/// What takes the place of an error is one.
+fn error(new: &Json) -> Result<(), String> {
+    let raw = Raw::from(new);
+    let code = raw.get("code").and_then(Raw::integer);
+    match (code, raw.get("message").and_then(Raw::string)) {
+        (Some(_), Some(_)) => Ok(()),
+        _ => Err("the replacement is no JSON-RPC error object".to_owned()),
     }
 }
 
@@ -67,7 +93,11 @@ pub(super) fn relabel(members: &Json) -> Result<(), String> {
 
 /// Holds a verdict about a question of this method to its rules.
 pub(super) fn question(method: &str, params: &Json, verdict: &Verdict) -> Result<(), String> {
-    let Verdict::Replace(new) = verdict else { return Ok(()) };
+    let new = match verdict {
+        Verdict::Replace(new) => new,
+        Verdict::Answer(result) => return answered(method, result),
+        _ => return Ok(()),
+    };
     let free: &[&str] = match method {
         "elicitation/create" => &ELICITATION,
         "sampling/createMessage" => &SAMPLING,
@@ -86,6 +116,19 @@ pub(super) fn question(method: &str, params: &Json, verdict: &Verdict) -> Result
         }
     }
     Ok(())
+}
+
+/// Holds what a plugin answers in the person's or the model's place to the method's result.
+fn answered(method: &str, result: &Json) -> Result<(), String> {
+    let raw = Raw::from(result);
+    let fits = match method {
+        "elicitation/create" => {
+            let action = raw.get("action").and_then(Raw::string);
+            action.is_some_and(|action| ["accept", "decline", "cancel"].contains(&&*action))
+        }
+        _ => ["role", "content", "model"].iter().all(|member| raw.get(member).is_some()),
+    };
+    if fits { Ok(()) } else { Err(format!("the answer is no result of `{method}`")) }
 }
 
 /// The same value, perhaps written differently: not every guest keeps the text.
