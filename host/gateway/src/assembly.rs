@@ -5,6 +5,7 @@
 //! path never comes here.
 
 pub(crate) mod bindings;
+mod chains;
 pub(crate) mod connectors;
 pub(crate) mod offers;
 pub(crate) mod offline;
@@ -16,7 +17,7 @@ use std::{
 };
 
 use tidegate_governance::{
-    catalog::{self, CatalogInput, CustomizerEdit, PublishedVmcp},
+    catalog::{self, CatalogInput, CustomizerEdit},
     policy::{self, PolicyFile, PolicyInput},
 };
 use tidegate_identity::method::api_key::ApiKeys;
@@ -27,7 +28,6 @@ use tidegate_wasm::{Capability, Scope};
 use crate::{
     config::{Problem, Resources, directory, plugin::PluginConfig},
     notices::view::Views,
-    plugin::{Bound, Chain, Chains},
     records::Records,
     revision::Revision,
 };
@@ -87,7 +87,7 @@ impl Assembly {
             .pin(&org, &before, &compiled.pinned)
             .await
             .map_err(|error| store_fault(&dir, &error))?;
-        let chains = chains(&plugins, compiled.snapshot.vmcps());
+        let chains = chains::chains(&plugins, compiled.snapshot.vmcps());
         let notes = |plugin: &PluginConfig| {
             plugin.grants.iter().any(|grant| grant == Capability::Facts.name())
         };
@@ -260,27 +260,4 @@ async fn customize(
         }
     }
     Ok(edits)
-}
-
-/// The chain of interceptors around every published tool.
-fn chains<'a>(plugins: &[PluginBinding], vmcps: impl Iterator<Item = &'a PublishedVmcp>) -> Chains {
-    let mut chains = Chains::default();
-    for vmcp in vmcps {
-        let around = vmcp.tools.iter().map(|tool| {
-            let mut bound: Vec<(i32, Arc<Bound>)> = plugins
-                .iter()
-                .filter_map(|plugin| {
-                    let order = plugin.order(&vmcp.vmcp.id, &tool.tool)?;
-                    Some((order, Arc::clone(plugin.interceptor.as_ref()?)))
-                })
-                .collect();
-            // Plugins of the same order run in the order of their names.
-            bound.sort_by(|(a, one), (b, other)| {
-                a.cmp(b).then_with(|| one.plugin.cmp(&other.plugin))
-            });
-            Chain::new(bound.into_iter().map(|(_, bound)| bound).collect())
-        });
-        chains.set(vmcp.vmcp.id.clone(), around.collect());
-    }
-    chains
 }

@@ -35,10 +35,18 @@ use tidegate_upstream::{Armed, Exchange};
 
 use tidegate_wire::client::within;
 
-use crate::{facts::SessionFacts, gateway::Gateway, plugin::Interception, revision::Revision};
+use crate::{
+    facts::SessionFacts,
+    gateway::Gateway,
+    plugin::{Interception, Passage, questions::Asked},
+    revision::Revision,
+};
 use published::Published;
 use stage::Found;
 pub(crate) use stage::Timed;
+
+/// Most times that one request goes on with what plugins answered in its client's place.
+const ROUNDS: usize = 16;
 
 /// Who asks, under which revision and circumstances: the same for every stage.
 #[derive(Debug, Clone)]
@@ -188,11 +196,11 @@ pub(crate) async fn run(
     let counting = gateway.metrics.begin();
     let mut record = gateway.open_record(context, &vmcp.vmcp.id, request.method());
     let pause = exchange.pause.clone();
-    let mut connector = None;
+    let mut reached = Reached::default();
     let scene = Scene { gateway, context, vmcp };
     let (profile, patience) = (exchange.can.profile, exchange.patience);
     let asks = exchange.relays_input.then(|| request.target.clone());
-    let stages = stages(scene, request, exchange, &mut record, &mut connector);
+    let stages = stages(scene, request, exchange, &mut record, &mut reached);
     let outcome = tokio::select! {
         // A call that begins when it is cancelled already sends nothing.
         biased;
@@ -207,7 +215,7 @@ pub(crate) async fn run(
         Some(target) => {
             let (vmcp, target) = (&vmcp.vmcp.id, &target);
             let round = park::table::Round { context, vmcp, target, profile, patience };
-            park::outward(gateway, round, connector.as_ref(), outcome).await
+            park::outward(gateway, round, &reached, outcome).await
         }
         None => outcome,
     };
@@ -238,6 +246,15 @@ struct Scene<'a> {
     gateway: &'a Gateway,
     context: &'a Context,
     vmcp: &'a PublishedVmcp,
+}
+
+/// How far an operation came.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    /// The connector that it was handed to.
+    pub(crate) connector: Option<ConnectorId>,
+    /// What plugins answered to the connector's questions in the client's place, by name.
+    pub(crate) answered: Option<Json>,
 }
 
 /// A call that was permitted.
@@ -288,59 +305,127 @@ async fn stages(
     request: Request,
     exchange: Exchange,
     record: &mut Record,
-    reached: &mut Option<ConnectorId>,
+    reached: &mut Reached,
 ) -> Outcome {
     let Scene { context, vmcp, .. } = scene;
     let mut timed = Timed::start();
     let Admitted { permitted, place, tool } = admit(scene, request, &exchange, record, &mut timed)?;
 
-    let chain = context.revision.chain(&vmcp.vmcp.id, place);
+    let chain = context.revision.chain(&vmcp.vmcp.id, &permitted.get().operation, place);
     let mut run = chain.begin(context, permitted.get());
-    let permitted = match (run.before(&permitted, record).await?, tool) {
-        // INVARIANT: what a plugin changed is locked, checked and authorized like a new call.
-        (Interception::Changed(arguments), Some(tool)) => {
+    let published = Published::of(permitted.get());
+    let modern = exchange.relays_input;
+    let permitted = match run.before(&permitted, record, &exchange).await? {
+        Interception::Unchanged => permitted,
+        // INVARIANT: what a plugin changed is checked and authorized like a new call.
+        Interception::Changed(arguments) => {
             let call = stage::replace(tool, permitted.into_inner(), arguments)?;
             stage::authorize(context, call, record)?
         }
-        (Interception::Answered(result), _) => {
+        Interception::Answered(result) => {
             timed.lap(record, Stage::PluginsBefore);
-            return Ok(Answer::Result(result));
+            return Ok(published.answer(scene, Answer::Result(result), modern));
         }
-        (Interception::Unchanged | Interception::Changed(_), _) => permitted,
     };
     if let Some(arguments) = stage::arguments(&permitted) {
         record.arguments(arguments);
     }
     timed.lap(record, Stage::PluginsBefore);
 
-    let connector = context.revision.connector(permitted.get().operation.connector())?;
-    let injection = connector.credential().obtain(&permitted).map_err(refusal::credential)?;
-    timed.lap(record, Stage::Credential);
-
-    let receipt = record.intent(&permitted).await.map_err(refusal::audit)?;
-    timed.lap(record, Stage::Intent);
-
-    let published = Published::of(permitted.get());
     let task = stage::task_method(permitted.get());
-    let modern = exchange.relays_input;
-    let exchange = asking(exchange, vmcp, connector.id());
-    let armed =
-        Armed::new(permitted, injection, receipt).map_err(refusal::internal)?.told(run.told());
-    *reached = Some(connector.id().clone());
-    let answer = connector.call(armed, exchange).await;
-    let answer = answer.map_err(|error| refusal::connector(connector.id(), error))?;
-    timed.lap(record, Stage::Connector);
+    let sending = Sending { scene, exchange: asking(exchange, vmcp, permitted.get()), modern };
+    let answer = match sending.send(permitted, &mut run, (record, &mut timed), reached).await? {
+        Asked::Client(result, answered) => {
+            reached.answered = answered;
+            return Ok(published.answer(scene, Answer::Result(result), modern));
+        }
+        Asked::Nothing(answer) => answer,
+        Asked::Nobody(_) => return Err(refusal::too_many_rounds()),
+    };
 
     let answer = stage::after(run, task, answer, record).await?;
     timed.lap(record, Stage::PluginsAfter);
     Ok(published.answer(scene, answer, modern))
 }
 
+/// What stays the same however often a connector goes on with one call.
+struct Sending<'a> {
+    scene: Scene<'a>,
+    exchange: Exchange,
+    /// The client's era.
+    modern: bool,
+}
+
+impl Sending<'_> {
+    /// Sends a permitted call. Where plugins answer all that the connector asks, it goes on
+    /// with their answers, each time permitted and on record anew.
+    async fn send(
+        &self,
+        permitted: Permitted<Call>,
+        run: &mut Passage<'_>,
+        (record, timed): (&mut Record, &mut Timed),
+        reached: &mut Reached,
+    ) -> Result<Asked, Refusal> {
+        let context = self.scene.context;
+        let mut permitted = permitted;
+        let mut asked = None;
+        for _ in 0..ROUNDS {
+            let may_go_on = self.modern && run.sees_questions();
+            let again = may_go_on.then(|| permitted.get().clone());
+            let answer = self.once(permitted, run, (record, timed), reached).await?;
+            let said = match self.modern {
+                true => run.asked(answer, record).await?,
+                false => Asked::Nothing(answer),
+            };
+            match (said, again) {
+                (Asked::Nobody(given), Some(call)) => {
+                    let call = Call { given: Some(given.clone()), ..call };
+                    asked = Some(Asked::Nobody(given));
+                    permitted = stage::authorize(context, call, record)?;
+                }
+                (said, _) => return Ok(said),
+            }
+        }
+        asked.ok_or_else(refusal::too_many_rounds)
+    }
+
+    async fn once(
+        &self,
+        permitted: Permitted<Call>,
+        run: &mut Passage<'_>,
+        (record, timed): (&mut Record, &mut Timed),
+        reached: &mut Reached,
+    ) -> Result<Answer, Refusal> {
+        let context = self.scene.context;
+        let connector = context.revision.connector(permitted.get().operation.connector())?;
+        let injection = connector.credential().obtain(&permitted).map_err(refusal::credential)?;
+        timed.lap(record, Stage::Credential);
+
+        let receipt = record.intent(&permitted).await.map_err(refusal::audit)?;
+        timed.lap(record, Stage::Intent);
+
+        let is_component = context.revision.is_component(connector.id());
+        let told = is_component.then(|| run.told(context, permitted.get()));
+        let mut armed = Armed::new(permitted, injection, receipt).map_err(refusal::internal)?;
+        if let Some(told) = told {
+            armed = armed.told(told);
+        }
+        reached.connector = Some(connector.id().clone());
+        let exchange = self.exchange.clone();
+        let send = |exchange| connector.call(armed, exchange);
+        let answer = run.carrying(record, exchange, send).await?;
+        let answer = answer.map_err(|error| refusal::connector(connector.id(), error))?;
+        timed.lap(record, Stage::Connector);
+        Ok(answer)
+    }
+}
+
 /// Where several services stand behind one endpoint, a question says which one asks.
-fn asking(exchange: Exchange, vmcp: &PublishedVmcp, connector: &ConnectorId) -> Exchange {
+fn asking(exchange: Exchange, vmcp: &PublishedVmcp, call: &Call) -> Exchange {
     if vmcp.uris.is_identity() {
         return exchange;
     }
+    let connector = call.operation.connector();
     Exchange { asker: Some(connector.as_str().into()), ..exchange }
 }
 

@@ -14,13 +14,13 @@ use tidegate_governance::{
     policy::Policies,
 };
 use tidegate_identity::{Caller, method::api_key::ApiKeys};
-use tidegate_model::{ConnectorId, Refusal, RefusalCode, RevisionId, VmcpId};
+use tidegate_model::{ConnectorId, Operation, Refusal, RefusalCode, RevisionId, VmcpId};
 use tidegate_upstream::connector::Connector;
 
 use crate::{
     assembly::Offers,
     call::list::{List, Visible, VisibleCache},
-    config::Resources,
+    config::{Resources, connector::ConnectorKind},
     notices::view::{View, Views},
     plugin::{Chain, Chains},
 };
@@ -53,9 +53,21 @@ pub(crate) struct Revision {
 }
 
 impl Revision {
-    /// The plugins around the tool at `place` of a virtual MCP; none around what is no tool.
-    pub(crate) fn chain(&self, vmcp: &VmcpId, place: Option<usize>) -> &Chain {
-        self.chains.of(vmcp, place.unwrap_or(usize::MAX))
+    /// The plugins around an operation; `place` is that of the tool that it calls, or whose
+    /// task it is about.
+    pub(crate) fn chain(
+        &self,
+        vmcp: &VmcpId,
+        operation: &Operation,
+        place: Option<usize>,
+    ) -> &Chain {
+        self.chains.of(vmcp, operation, place)
+    }
+
+    /// Whether a connector is a component, and told of its callers.
+    pub(crate) fn is_component(&self, id: &ConnectorId) -> bool {
+        let config = self.resources.connectors.get(id);
+        config.is_some_and(|config| config.kind == ConnectorKind::Wasm)
     }
 
     /// A connector; every tool of the snapshot has one.

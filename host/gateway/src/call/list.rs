@@ -11,8 +11,10 @@ use std::{
 use bytes::Bytes;
 use tidegate_governance::{catalog::PublishedVmcp, policy::Policies};
 use tidegate_identity::{Caller, CallerClass};
-use tidegate_model::{Json, ResourceRef, VmcpId};
+use tidegate_model::{ConnectorId, Json, ResourceRef, VmcpId};
 use tidegate_wire::mcp::method::Method;
+
+use crate::plugin::viewed::Changes;
 
 /// Most masks remembered per revision; one more and the memory starts anew.
 const REMEMBERED: usize = 4_096;
@@ -70,6 +72,21 @@ impl List {
             Self::Templates => {
                 vmcp.templates.get(place).map(|one| (&one.definition, &one.uri_template))
             }
+        }
+    }
+
+    /// The definition at a place, as it is published.
+    pub(crate) fn definition(self, vmcp: &PublishedVmcp, place: usize) -> Option<&Json> {
+        self.entry(vmcp, place).map(|(definition, _)| definition)
+    }
+
+    /// The connector that offers the entry at a place.
+    pub(crate) fn connector(self, vmcp: &PublishedVmcp, place: usize) -> Option<&ConnectorId> {
+        match self {
+            Self::Tools => vmcp.tools.get(place).map(|one| &one.tool.connector),
+            Self::Prompts => vmcp.prompts.get(place).map(|one| &one.prompt.connector),
+            Self::Resources => vmcp.resources.get(place).map(|one| &one.resource.connector),
+            Self::Templates => vmcp.templates.get(place).map(|one| &one.template.connector),
         }
     }
 
@@ -133,10 +150,21 @@ pub(crate) struct Page {
 impl Page {
     /// The page of the entries at these places; `more` where another page follows.
     fn of(vmcp: &PublishedVmcp, list: List, places: &[usize], more: bool) -> Self {
+        Self::with(vmcp, list, (places, more), &Changes::new())
+    }
+
+    /// The same with some entries in another text.
+    fn with(
+        vmcp: &PublishedVmcp,
+        list: List,
+        (places, more): (&[usize], bool),
+        changes: &Changes,
+    ) -> Self {
         let mut text = Vec::with_capacity(places.len() * 256);
         for place in places {
             text.push(if text.is_empty() { b'[' } else { b',' });
-            if let Some((definition, _)) = list.entry(vmcp, *place) {
+            let changed = changes.get(place).and_then(Option::as_ref);
+            if let Some(definition) = changed.or_else(|| list.definition(vmcp, *place)) {
                 text.extend_from_slice(definition.bytes());
             }
         }
@@ -214,6 +242,27 @@ impl Visible {
                 Page::of(vmcp, list, &rest, page.last.is_some())
             }
         }
+    }
+
+    /// The same where plugins change what is shown: at most `most` entries after that place,
+    /// cut anew, since what is hidden leaves room for what follows.
+    pub(crate) fn changed_page_after(
+        &self,
+        vmcp: &PublishedVmcp,
+        list: List,
+        (place, most): (Option<usize>, usize),
+        changes: &Changes,
+    ) -> Page {
+        let from = place.map_or(0, |place| place.saturating_add(1));
+        let is_shown =
+            |place: &usize| self.contains(*place) && !matches!(changes.get(place), Some(None));
+        let mut left = (from..list.len(vmcp)).filter(is_shown);
+        let places: Vec<usize> = left.by_ref().take(most.max(1)).collect();
+        if places.is_empty() {
+            return Page::empty();
+        }
+        let more = left.next().is_some();
+        Page::with(vmcp, list, (&places, more), changes)
     }
 }
 

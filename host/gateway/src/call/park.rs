@@ -20,6 +20,7 @@ use tidegate_wire::{
     mcp::{
         Era, code,
         peek::{ErrorObject, PeekError},
+        splice::{self, Edit},
     },
     server::Rejection,
 };
@@ -73,11 +74,12 @@ pub(crate) async fn read_given(
     let handle = state.string().ok_or_else(|| wrong("requestState", "a string"))?;
     let state = state::open(gateway, context, &vmcp.vmcp.id, target, &handle);
     match state.ok_or_else(not_valid)? {
-        State::Upstream { connector, state } => {
+        State::Upstream { connector, state, answered } => {
             // What one server said is never told to another.
             if Some(connector) != connector_of(vmcp, target) {
                 return Err(not_valid());
             }
+            let responses = merged(responses, answered);
             Ok(Resumed::Given(Given { responses, state: state.map(Into::into) }))
         }
         State::Parked { id } => {
@@ -95,6 +97,17 @@ pub(crate) async fn read_given(
             declined(gateway, context, vmcp, target, words).await
         }
     }
+}
+
+/// The client's responses with those that plugins gave in its place, which count.
+fn merged(responses: Option<Json>, answered: Option<String>) -> Option<Json> {
+    let Some(answered) = answered.and_then(|text| Json::parse(text).ok()) else {
+        return responses;
+    };
+    let Some(responses) = responses else { return Some(answered) };
+    let members: Vec<_> = Raw::from(&answered).members().collect();
+    let edits: Vec<_> = members.iter().map(|it| Edit::set(&it.key, it.value)).collect();
+    splice::object(Raw::from(&responses), &edits).ok()
 }
 
 /// The end of a request whose person did not go where the server sent them.

@@ -139,6 +139,19 @@ pub(crate) fn arguments(bad: BadArguments) -> Refusal {
     Refusal::new(RefusalCode::InvalidArguments, message).with_cause(bad)
 }
 
+/// A plugin's arguments that do not fit what is no tool.
+pub(crate) fn bad_arguments(why: String) -> Refusal {
+    Refusal::new(RefusalCode::InvalidArguments, why)
+        .with_next("ask an administrator to look at the plugins")
+}
+
+/// A connector that asks again and again.
+pub(crate) fn too_many_rounds() -> Refusal {
+    let words = "the server asks for input again and again";
+    Refusal::new(RefusalCode::ConnectorProtocol, words)
+        .with_next("ask an administrator to look at the connector")
+}
+
 /// A policy decision against the call.
 pub(crate) fn denial<T>(denial: &Denial<T>) -> Refusal {
     match denial.kind {

@@ -10,12 +10,12 @@ use tidegate_governance::{
     policy::Permitted,
 };
 use tidegate_model::{
-    Answer, Call, CallId, Completion, CompletionOf, ConnectorId, Json, Operation, PromptCall,
-    Refusal, ResourceRef, Stage, TaskCall, TaskMethod, ToolCall, ToolName,
+    Answer, Call, CallId, Completion, CompletionOf, ConnectorId, Json, Operation, Prompt,
+    PromptCall, Refusal, ResourceRef, Stage, TaskCall, TaskMethod, ToolCall, ToolName,
 };
 use tidegate_upstream::Exchange;
 use tidegate_wire::{
-    json::Raw,
+    json::{Kind, Raw},
     mcp::splice::{self, Edit},
 };
 
@@ -236,23 +236,72 @@ pub(super) fn authorize(
     }
 }
 
-/// The call with a plugin's arguments: locks applied over them, schema checked. The target
-/// stays what it was.
+/// The call with a plugin's arguments: of a tool locked and held to its schema, of a prompt
+/// held to what it declares. The target stays what it was.
 pub(super) fn replace(
-    tool: &PublishedTool,
+    tool: Option<&PublishedTool>,
     mut call: Call,
     arguments: Json,
 ) -> Result<Call, Refusal> {
-    let arguments = tool.arguments.apply(&arguments).map_err(refusal::arguments)?;
-    tool.arguments.check(&arguments).map_err(refusal::arguments)?;
-    if let Operation::CallTool(tool_call) = &mut call.operation {
-        tool_call.arguments = arguments;
+    match (&mut call.operation, tool) {
+        (Operation::CallTool(call), Some(tool)) => {
+            let arguments = tool.arguments.apply(&arguments).map_err(refusal::arguments)?;
+            tool.arguments.check(&arguments).map_err(refusal::arguments)?;
+            call.arguments = arguments;
+        }
+        (Operation::GetPrompt(call), _) => {
+            of_prompt(&call.prompt, &arguments).map_err(refusal::bad_arguments)?;
+            call.arguments = Some(arguments);
+        }
+        (Operation::Complete(completion), _) => {
+            of_completion(&arguments).map_err(refusal::bad_arguments)?;
+            completion.argument = arguments;
+        }
+        // Neither has arguments, so that a plugin's have no place to go.
+        _ => return Err(refusal::bad_arguments("nothing here has arguments".to_owned())),
     }
     Ok(call)
 }
 
+/// Whether these are arguments that the prompt takes: strings, under names that it declares,
+/// none of those missing that it requires.
+fn of_prompt(prompt: &Prompt, arguments: &Json) -> Result<(), String> {
+    let declared = Raw::from(&prompt.definition).get("arguments");
+    let declared = declared.filter(|declared| declared.kind() == Kind::Array);
+    let named = |one: Raw<'_>, name: &str| {
+        one.get("name").and_then(Raw::string).is_some_and(|declared| declared == name)
+    };
+    let arguments = Raw::from(arguments);
+    for member in arguments.members() {
+        if member.value.kind() != Kind::String {
+            return Err(format!("the argument `{}` of a prompt must be a string", member.key));
+        }
+        if declared.is_some_and(|all| !all.elements().any(|one| named(one, &member.key))) {
+            return Err(format!("the prompt has no argument `{}`", member.key));
+        }
+    }
+    for one in declared.into_iter().flat_map(Raw::elements) {
+        let name = one.get("name").and_then(Raw::string).unwrap_or_default();
+        let is_required = one.get("required").and_then(Raw::boolean) == Some(true);
+        if is_required && arguments.get(&name).is_none() {
+            return Err(format!("the prompt needs the argument `{name}`"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the `argument` of a completion.
+fn of_completion(argument: &Json) -> Result<(), String> {
+    let raw = Raw::from(argument);
+    let is_text = |name| raw.get(name).is_some_and(|it| it.kind() == Kind::String);
+    if is_text("name") && is_text("value") && raw.members().count() == 2 {
+        return Ok(());
+    }
+    Err("the argument of a completion has a `name` and a `value`, both strings".to_owned())
+}
+
 /// The arguments that will be sent, where there are any.
-pub(super) fn arguments(permitted: &Permitted<Call>) -> Option<&Json> {
+pub(crate) fn arguments(permitted: &Permitted<Call>) -> Option<&Json> {
     match &permitted.get().operation {
         Operation::CallTool(call) => Some(&call.arguments),
         Operation::GetPrompt(call) => call.arguments.as_ref(),
@@ -272,7 +321,7 @@ pub(super) fn task_method(call: &Call) -> Option<TaskMethod> {
 /// The plugins on the way back. What a task came to is the result of its tool: the same
 /// plugins see it, wherever it stands in the answer.
 pub(super) async fn after(
-    run: Passage<'_>,
+    mut run: Passage<'_>,
     task: Option<TaskMethod>,
     answer: Answer,
     record: &mut Record,
@@ -283,6 +332,7 @@ pub(super) async fn after(
         (Some(TaskMethod::Get), Answer::Result(whole)) => whole,
         (_, answer) => return run.after(answer, record).await,
     };
+    let whole = run.asked_by_task(whole, record).await?;
     let Some(inner) = Raw::from(&whole).get("result").map(|raw| raw.within(&whole)) else {
         return Ok(Answer::Result(whole));
     };

@@ -8,9 +8,12 @@ use tidegate_wire::{
 };
 
 use super::{Asked, Reply};
-use crate::call::{
-    list::{List, Page},
-    refusal,
+use crate::{
+    call::{
+        list::{List, Page},
+        refusal,
+    },
+    plugin::viewed,
 };
 
 /// How long a modern client may keep a list or a discovery, in milliseconds: not at all, since what is
@@ -39,9 +42,20 @@ pub(super) async fn page(asked: Asked<'_>, list: List) -> Result<Reply, Rejectio
         &context.circumstances(),
     );
     let forbidden = matches!(listing, Err(denial) if !denial.policies.is_empty());
-    let page = if forbidden { Page::empty() } else { visible.page_after(vmcp, list, after) };
+    let mut record = gateway.open_record(context, &vmcp.vmcp.id, list.method().name());
+    let shown = viewed::Asked { context, vmcp, list, visible: &visible };
+    let page = if forbidden {
+        Page::empty()
+    } else {
+        match viewed::changes(shown, &mut record).await {
+            changes if changes.is_empty() => visible.page_after(vmcp, list, after),
+            changes => {
+                let at = (after, context.revision.page);
+                visible.changed_page_after(vmcp, list, at, &changes)
+            }
+        }
+    };
     let result = text(asked, list, &page);
-    let record = gateway.open_record(context, &vmcp.vmcp.id, list.method().name());
     record.done().await.map_err(|error| {
         let words = refusal::sentence(&refusal::audit(error));
         Rejection::new(StatusCode::OK, code::INTERNAL_ERROR, words)

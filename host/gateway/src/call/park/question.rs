@@ -20,18 +20,29 @@ use super::{
 };
 use crate::gateway::Gateway;
 
-/// Puts on record that a server asks the client, under the question's own method; as durable
+/// Who asks a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    /// The connector, where it is known.
+    pub(crate) connector: Option<&'a ConnectorId>,
+    /// The plugin that asks in its place.
+    pub(crate) by: Option<&'a str>,
+}
+
+/// Puts on record that a server, or a plugin in its place, asks the client, under the question's own method; as durable
 /// as configured when it returns. Nobody may be asked before that.
 pub(crate) async fn on_record(
     gateway: &Gateway,
     context: &Context,
     vmcp: &VmcpId,
-    connector: Option<&ConnectorId>,
+    asker: Asker<'_>,
     method: Method,
 ) -> Result<(), Refusal> {
     let mut record = gateway.open_record(context, vmcp, method.name());
-    if let Some(connector) = connector {
-        record.connector(connector);
+    match asker {
+        Asker { by: Some(plugin), .. } => record.note(format!("asked by plugin `{plugin}`")),
+        Asker { connector: Some(connector), .. } => record.connector(connector),
+        _ => {}
     }
     record.done().await.map_err(refusal::audit)
 }

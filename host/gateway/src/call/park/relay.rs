@@ -22,7 +22,11 @@ use super::{
     table::Round,
     words_of,
 };
-use crate::{call::refusal, gateway::Gateway, seal::NoRandomness};
+use crate::{
+    call::{Reached, refusal},
+    gateway::Gateway,
+    seal::NoRandomness,
+};
 
 /// Most questions in one result.
 const MOST: usize = 64;
@@ -34,12 +38,13 @@ const MOST_URLS: usize = 16;
 pub(crate) async fn outward(
     gateway: &Gateway,
     round: Round<'_>,
-    connector: Option<&ConnectorId>,
+    reached: &Reached,
     outcome: Outcome,
 ) -> Outcome {
+    let connector = reached.connector.as_ref();
     match outcome {
         Ok(Answer::Result(result)) if asks(&result) => {
-            relayed(gateway, round, connector, &result).await.map(Answer::Result)
+            relayed(gateway, round, reached, &result).await.map(Answer::Result)
         }
         Ok(Answer::Error(error)) => {
             let asked = urls(&error).filter(|_| round.profile.has(Profile::URL));
@@ -63,10 +68,10 @@ fn asks(result: &Json) -> bool {
 async fn relayed(
     gateway: &Gateway,
     round: Round<'_>,
-    connector: Option<&ConnectorId>,
+    reached: &Reached,
     result: &Json,
 ) -> Result<Json, Refusal> {
-    let Some(connector) = connector else { return Err(asked_by_plugin()) };
+    let Some(connector) = &reached.connector else { return Err(asked_by_plugin()) };
     let raw = Raw::from(result);
     let requests = raw.get("inputRequests").unwrap_or(Raw::EMPTY_OBJECT);
     let methods = methods(requests, round.profile).ok_or_else(unfit)?;
@@ -75,7 +80,8 @@ async fn relayed(
         Some(state) => Some(state.string().ok_or_else(unfit)?.into_owned()),
     };
     record(gateway, round, Some(connector), &methods).await?;
-    let state = State::Upstream { connector: connector.clone(), state };
+    let answered = reached.answered.as_ref().map(|answered| answered.as_str().to_owned());
+    let state = State::Upstream { connector: connector.clone(), state, answered };
     let sealed = seal(gateway, round, &state)?;
     let sealed = Json::of(&sealed).unwrap_or_default();
     let edits = [Edit::set("requestState", Raw::from_checked(sealed.as_str()))];
@@ -136,8 +142,9 @@ async fn record(
     connector: Option<&ConnectorId>,
     methods: &[Method],
 ) -> Result<(), Refusal> {
+    let asker = question::Asker { connector, by: None };
     for method in methods {
-        question::on_record(gateway, round.context, round.vmcp, connector, *method).await?;
+        question::on_record(gateway, round.context, round.vmcp, asker, *method).await?;
     }
     Ok(())
 }

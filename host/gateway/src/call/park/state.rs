@@ -28,6 +28,9 @@ pub(super) enum State {
         connector: ConnectorId,
         /// As it gave it.
         state: Option<String>,
+        /// What plugins answered in the client's place, by name: a JSON object.
+        #[serde(rename = "by", default, skip_serializing_if = "Option::is_none")]
+        answered: Option<String>,
     },
     /// The call waits here.
     #[serde(rename = "p")]

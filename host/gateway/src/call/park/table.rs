@@ -136,7 +136,9 @@ async fn prepare(
     let published = context.revision.snapshot.vmcp(vmcp.as_str());
     let connector = published.and_then(|published| connector_of(published, target));
     for open in live.open() {
-        question::on_record(gateway, context, vmcp, connector.as_ref(), open.question.method)
+        let asker =
+            question::Asker { connector: connector.as_ref(), by: open.question.by.as_deref() };
+        question::on_record(gateway, context, vmcp, asker, open.question.method)
             .await
             .map_err(|refused: Refusal| refused.message)?;
     }

@@ -19,7 +19,7 @@ use super::{
     *,
 };
 use crate::{
-    call::Done,
+    call::{Done, Reached},
     notices::stand::{Scripted, Setup, Stand, json},
 };
 
@@ -82,7 +82,8 @@ impl Desk {
     async fn outward(&self, profile: Profile, outcome: Outcome) -> Outcome {
         let connector = ConnectorId::new("crm").unwrap();
         let round = Round { profile, ..self.round() };
-        outward(&self.stand.gateway, round, Some(&connector), outcome).await
+        let reached = Reached { connector: Some(connector), answered: None };
+        outward(&self.stand.gateway, round, &reached, outcome).await
     }
 }
 
@@ -433,7 +434,7 @@ async fn a_server_asks_only_what_the_client_can_answer() {
         }
     }
     let round = Round { profile: Profile::ALL, ..desk.round() };
-    let by_plugin = outward(&desk.stand.gateway, round, None, asks(roots)).await;
+    let by_plugin = outward(&desk.stand.gateway, round, &Reached::default(), asks(roots)).await;
     assert_eq!(by_plugin.unwrap_err().code, RefusalCode::PluginFailed);
     let many: Vec<String> =
         (0..65).map(|number| format!(r#""{number}":{{"method":"roots/list"}}"#)).collect();

@@ -133,7 +133,7 @@ impl Telling {
     }
 
     async fn ask(&mut self, question: Question) {
-        let Question { method, params, reply } = question;
+        let Question { method, params, by, reply } = question;
         let Client { admitted, session, connector, .. } = &self.client;
         // Nobody may be left to read what is sent in place of the client's answer.
         let refuse = |reply: oneshot::Sender<Answer>, words| {
@@ -145,7 +145,8 @@ impl Telling {
         let Some(waiting) = session.questions().ask() else {
             return refuse(reply, "too many questions wait for this client already");
         };
-        let (context, vmcp, asker) = (&admitted.context, &admitted.vmcp, connector.as_ref());
+        let (context, vmcp) = (&admitted.context, &admitted.vmcp);
+        let asker = question::Asker { connector: connector.as_ref(), by: by.as_deref() };
         let recorded = question::on_record(&self.gateway, context, vmcp, asker, method);
         if let Err(error) = recorded.await {
             tracing::warn!(%error, "a client cannot be asked");
