@@ -23,6 +23,8 @@ mod examples;
 #[cfg(test)]
 mod features;
 #[cfg(test)]
+mod first_party;
+#[cfg(test)]
 mod governance;
 #[cfg(test)]
 mod guests;

@@ -12,7 +12,7 @@ use tidegate_plugin::{Answer, Context, Decision, Interceptor, Outcome, Review, R
 
 use decision::Verdict;
 use message::{Event, Payload};
-use settings::Settings;
+use settings::{Settings, Unanswered};
 
 struct Webhook {
     settings: Settings,
@@ -99,8 +99,12 @@ impl Webhook {
             return Err("This is too large for the decision service to see.".to_owned());
         }
         let request = self.settings.request(event, context, body)?;
-        let response = outgoing::send(&request).map_err(|error| self.settings.unasked(&error))?;
-        decision::read(&response)
+        let answer = outgoing::send(&request).map_err(|error| self.settings.unasked(&error));
+        match answer.and_then(|response| decision::read(&response)) {
+            // A trap is how a hook fails: the binding's `fail` decides then.
+            Err(text) if self.settings.unanswered == Unanswered::Fail => panic!("{text}"),
+            said => said,
+        }
     }
 }
 

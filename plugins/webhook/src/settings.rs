@@ -23,12 +23,26 @@ pub(crate) struct Settings {
     /// The credential that is sent as a bearer token.
     #[serde(default)]
     token: Option<String>,
+    /// What happens when it cannot be asked, or gives no decision.
+    #[serde(default)]
+    pub(crate) unanswered: Unanswered,
     #[serde(default = "usual_time_out")]
     time_out_ms: u32,
     #[serde(default = "usual_most")]
     max_request_kib: usize,
     #[serde(default = "usual_most")]
     max_response_kib: usize,
+}
+
+/// What becomes of an operation without a decision.
+#[derive(Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unanswered {
+    /// It is refused, and the caller is told why.
+    #[default]
+    Refuse,
+    /// The hook fails, and the binding's `fail` says what follows.
+    Fail,
 }
 
 #[derive(Deserialize)]

@@ -198,6 +198,13 @@ fn whatever_is_no_decision_refuses() {
 }
 
 #[test]
+#[should_panic(expected = "in time")]
+fn an_outage_can_be_left_to_the_binding() {
+    let webhook = asked(json!({ "unanswered": "fail" }), Err(Error::TimedOut));
+    before(&webhook);
+}
+
+#[test]
 fn only_what_is_wanted_is_asked_about() {
     let config = json!({ "events": [{ "method": "tools/call", "phase": "response" }, { "method": "prompts/get" }] });
     let webhook = asked(config, says(json!({ "decision": "refuse" })));
