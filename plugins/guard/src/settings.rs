@@ -47,7 +47,7 @@ impl Rule {
         }
         for (path, check) in &self.arguments {
             let refusal = |text: &str| self.refusal(tool, &format!("argument `{path}` {text}"));
-            let values = select(arguments, path);
+            let values = select(arguments, path).map_err(|text| refusal(&text))?;
             if values.is_empty() && check.required {
                 return Err(refusal("is required"));
             }

@@ -71,7 +71,10 @@ fn arguments_are_named_by_path() {
     let table = [
         ("a.b", r#"{"a":{"b":9}}"#, false),
         ("a.b", r#"{"a":{"c":9}}"#, true),
-        ("a.b", r#"{"a":9}"#, true),
+        ("a.b", r#"{"a":9}"#, false),
+        ("a.b", r#"{"a":[{"b":1}]}"#, false),
+        ("a.b", r#"{"a":null}"#, true),
+        ("a.b", "{}", true),
         ("a[]", r#"{"a":[1,9]}"#, false),
         ("a[]", r#"{"a":9}"#, false),
         ("a[].b", r#"{"a":[{"b":1},{"b":9}]}"#, false),
