@@ -85,7 +85,7 @@ impl World for AnyComponent {
         arguments: &'a str,
     ) -> Pending<'a, Result<String, CallError>> {
         Box::pin(async move {
-            let Some(function) = self.functions.get(&*call.target) else {
+            let Some(function) = self.functions.get(&call.target) else {
                 return Ok(Err(CallError::Unknown));
             };
             let arguments = match function.arguments(arguments) {

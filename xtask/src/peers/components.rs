@@ -94,8 +94,10 @@ impl Pin {
 fn fetch_crate(name: &str, version: &str) -> Result<PathBuf> {
     let here = Path::new(".");
     capture(&mut command(here, "cargo", &["info", "--quiet", &format!("{name}@{version}")]))?;
-    let home = match std::env::var_os("CARGO_HOME") {
-        Some(home) => PathBuf::from(home),
+    #[expect(clippy::disallowed_methods, reason = "cargo's own setting, not the gateway's")]
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = match home {
+        Some(home) => home,
         None => std::env::home_dir().context("there is no home directory")?.join(".cargo"),
     };
     let sources = home.join("registry/src");

@@ -22,7 +22,7 @@ pub(super) type Path = (String, String);
 /// The tools' names, in the order of `functions`; all different.
 pub(super) fn of(functions: &[Path]) -> Vec<String> {
     let plain = count(functions.iter().map(|(_, name)| name.clone()));
-    let qualified = count(functions.iter().map(|path| qualify(path)));
+    let qualified = count(functions.iter().map(qualify));
     functions
         .iter()
         .map(|path| {
@@ -75,6 +75,9 @@ fn published(name: &str, (interface, function): &Path) -> String {
 mod tests {
     use super::*;
 
+    /// Functions with their interfaces, and the names that their tools get.
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
     fn named(functions: &[(&str, &str)]) -> Vec<String> {
         let paths: Vec<_> =
             functions.iter().map(|(of, name)| ((*of).to_owned(), (*name).to_owned())).collect();
@@ -83,7 +86,7 @@ mod tests {
 
     #[test]
     fn names_are_told_apart_only_where_they_must_be() {
-        let table: [(&[(&str, &str)], &[&str]); 5] = [
+        let table: [Row<'_>; 5] = [
             (&[("", "slug"), ("a:b/c@1.0.0", "echo")], &["slug", "echo"]),
             (&[("", "slug"), ("a:b/c@1.0.0", "slug")], &["slug", "c.slug"]),
             (&[("a:b/c", "get"), ("a:b/d", "get")], &["c.get", "d.get"]),
