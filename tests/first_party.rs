@@ -20,6 +20,7 @@ use sha2::Sha256;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
+    conformance::Fixture,
     guests::guest,
     support::{Era, Mock, MockTool, Reply, Rpc, Setup, TestGateway},
 };
@@ -171,6 +172,42 @@ async fn redact_makes_the_same_pseudonym_of_the_same_value() {
     assert!(refused.text().contains("`ssn`") && !refused.text().contains("6789"), "{refused:?}");
     assert_eq!(mock.calls("echo").len(), 3);
     nothing_leaked(&gateway, &[&refused]);
+}
+
+#[tokio::test]
+async fn redact_looks_at_prompts_resources_and_completions_too() {
+    let fixture = Fixture::start("modern").await;
+    let connector =
+        format!("kind = \"remote\"\nurl = \"{}\"\nallow = [\"loopback\"]\n", fixture.url);
+    let gateway = Setup::new()
+        .file("gateway.toml", "listen = \"127.0.0.1:0\"\n")
+        .file("connectors/up.toml", &connector)
+        .vmcp("main", &["up"])
+        .key("alice", &["staff"])
+        .policy("all", "permit (principal, action, resource);")
+        .file(
+            "plugins/redact.toml",
+            &bound("redact", &REDACT, "[config]\nblock = [\"ssn\"]\nmask = [\"email\"]"),
+        )
+        .start()
+        .await;
+    let client = gateway.client("alice", "main");
+    let name = "test_prompt_with_arguments";
+    let prompt = json!({ "name": name, "arguments": { "arg1": "a@b.de", "arg2": "b" } });
+    let got = client.request("prompts/get", prompt).await.message.to_string();
+    assert!(got.contains("[email masked]") && !got.contains("a@b.de"), "{got}");
+    let uri = "test://template/a@b.de/data";
+    let read = client.request("resources/read", json!({ "uri": uri })).await;
+    let contents = &read.result()["contents"][0];
+    assert_eq!(contents["uri"], uri);
+    assert!(contents["text"].as_str().unwrap().contains("[email masked]"), "{read:?}");
+    let blocked = json!({ "uri": "test://template/123-45-6789/data" });
+    let blocked = client.request("resources/read", blocked).await.message.to_string();
+    assert!(blocked.contains("`ssn`") && !blocked.contains("6789"), "{blocked}");
+    let of = json!({ "type": "ref/prompt", "name": name });
+    let typed = json!({ "ref": of, "argument": { "name": "arg1", "value": "123-45-6789" } });
+    let refused = client.request("completion/complete", typed).await.message.to_string();
+    assert!(refused.contains("`ssn`") && !refused.contains("6789"), "{refused}");
 }
 
 #[tokio::test]

@@ -37,8 +37,11 @@ impl Message<'_> {
     #[inline(never)]
     pub(crate) fn judge(self, config: &str, json: &str) -> Verdict {
         self.with(config, |review| {
-            walk::replace_strings(json, |member, text| {
-                if self.changeable.is_none_or(|members| members.contains(&member)) {
+            walk::replace_strings(json, |stand, text| {
+                // Another URI would be another resource.
+                let link = self.direction == Direction::Results && stand.own == "uri";
+                let fixed = self.changeable.is_some_and(|all| !all.contains(&stand.outermost));
+                if !link && !fixed {
                     review.text(text)
                 } else {
                     review.fixed(text);

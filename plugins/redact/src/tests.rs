@@ -219,6 +219,20 @@ fn what_cannot_be_changed_is_blocked_or_reported_only() {
 }
 
 #[test]
+fn a_uri_in_a_result_stays_what_it_is() {
+    let json = r#"{"contents":[{"uri":"crm://a@b.de","text":"a@b.de"},{"x":{"uri":["a@b.de"]}}]}"#;
+    let expected = r#"{"contents":[{"uri":"crm://a@b.de","text":"X"},{"x":{"uri":["X"]}}]}"#;
+    let config = r#"{"replacement":"X"}"#;
+    assert_eq!(judge(config, json), Verdict::Replace(expected.into()));
+    assert!(matches!(
+        judge(r#"{"block":["email"]}"#, r#"{"uri":"crm://a@b.de"}"#),
+        Verdict::Refuse(_)
+    ));
+    let sent = ARGUMENTS.judge(config, r#"{"uri":"crm://a@b.de"}"#);
+    assert_eq!(sent, Verdict::Replace(r#"{"uri":"crm://X"}"#.into()));
+}
+
+#[test]
 fn a_configuration_that_does_not_fit_refuses_and_names_the_setting() {
     let table = [
         (r#"{"mask":["phones"]}"#, "`phones`"),
@@ -274,7 +288,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
-            prop::collection::btree_map("[a-z\"]{1,4}", inner, 0..4)
+            prop::collection::btree_map("[a-t\"]{1,4}", inner, 0..4)
                 .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
         ]
     })

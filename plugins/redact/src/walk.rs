@@ -6,33 +6,44 @@
 
 use std::{borrow::Cow, ops::Range};
 
-/// Offers every string value (not the names of members) to `visit`, together with the name of
-/// the member of the outermost object that it stands in, still escaped (empty where there is
-/// none). Returns the text with what `visit` put in place, or `None` when that was nothing.
+/// Where a string value stands; names are as they are written, escapes included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stand<'a> {
+    /// The member of the outermost object that it is in, empty where there is none.
+    pub(crate) outermost: &'a str,
+    /// The member whose value it is, empty for an element of a list.
+    pub(crate) own: &'a str,
+}
+
+/// Offers every string value (not the names of members) to `visit`. Returns the text with what
+/// `visit` put in place, or `None` when that was nothing.
 pub(crate) fn replace_strings(
     json: &str,
-    mut visit: impl FnMut(&str, &str) -> Option<String>,
+    mut visit: impl FnMut(Stand<'_>, &str) -> Option<String>,
 ) -> Option<String> {
     let bytes = json.as_bytes();
     let mut splice = Splice { json, out: None, copied: 0 };
-    let mut member: Range<usize> = 0..0;
+    let (mut outermost, mut own): (Range<usize>, Range<usize>) = (0..0, 0..0);
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'{' | b'[' => depth += 1,
+            b'{' | b'[' => (depth, own) = (depth + 1, 0..0),
             b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => own = 0..0,
             b'"' => {
                 let open = at;
                 at = end_of_string(bytes, open + 1) + 1;
                 if is_name(bytes, at) {
+                    own = open + 1..at - 1;
                     if depth == 1 {
-                        member = open + 1..at - 1;
+                        outermost = own.clone();
                     }
                     continue;
                 }
-                let name = json.get(member.clone()).unwrap_or_default();
+                let name = |range: &Range<usize>| json.get(range.clone()).unwrap_or_default();
+                let stand = Stand { outermost: name(&outermost), own: name(&own) };
                 let literal = json.get(open..at).unwrap_or_default();
-                if let Some(text) = text_of(literal).and_then(|text| visit(name, &text)) {
+                if let Some(text) = text_of(literal).and_then(|text| visit(stand, &text)) {
                     splice.put(open..at, &text);
                 }
                 continue;
