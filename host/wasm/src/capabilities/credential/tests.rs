@@ -57,8 +57,8 @@ fn a_handle_is_refused_where_it_does_not_belong() {
     let handle = keyring.handle("key").unwrap();
     let other = self::keyring().handle("key").unwrap();
     let odd = keyring.handle("odd").unwrap();
-    let gone = handle.replace("00000000", "00000001");
-    let beyond = handle.replace("00000000", "00000003");
+    let beginning = keyring.beginning().unwrap();
+    let (gone, beyond) = (format!("{beginning}00000001"), format!("{beginning}00000003"));
     let api = "https://api.example.com";
     for (url, header, expected) in [
         (format!("{api}/{handle}"), "x".to_owned(), Misplaced::Place("path")),
