@@ -1,7 +1,7 @@
 //! Figures of single parts, taken in this process through the crates' public interfaces.
 //!
-//! Owns one interceptor call on a fresh instance and one Cedar decision over more and more
-//! policies. Knows nothing of HTTP.
+//! Owns one Cedar decision over more and more policies; what a plugin costs is in `plugins`.
+//! Knows nothing of HTTP.
 
 use std::{
     sync::Arc,
@@ -15,17 +15,14 @@ use tidegate_identity::{
     method::api_key::{ApiKeys, KeyRecord, generate},
 };
 use tidegate_model::{
-    Call, CallId, ConnectorId, Json, KeyId, Offer, Operation, OrgId, RevisionId, Round,
-    SystemClock, Timestamp, Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp,
-    VmcpId,
-};
-use tidegate_wasm::{
-    Binding, CallContext, Event, Grants, Interceptor, Limits, Reach, Sandbox, Settings,
+    Call, CallId, ConnectorId, Json, KeyId, Offer, Operation, OrgId, RevisionId, SystemClock,
+    Timestamp, Tool, ToolCall, ToolClass, ToolName, TraceContext, UserId, VirtualMcp, VmcpId,
 };
 
 use crate::{
-    gateway::{CONNECTOR, component_path},
+    gateway::CONNECTOR,
     latency::Latencies,
+    plugins,
     policies::{self, GROUP, PER_TOOL},
     report::Report,
     upstream::tool_name,
@@ -36,45 +33,16 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"message":{"type":"string
 /// Decisions timed together: one alone is near the resolution of the clock.
 const BATCH: u32 = 20;
 
-/// Adds `plugin_fresh_p50_us` and `cedar_N_p50_us`.
+/// Adds the figures of plugins and `cedar_N_p50_us`.
 pub(crate) fn measure(report: &mut Report, quick: bool) -> Result<()> {
     let rounds = if quick { 1_000 } else { 10_000 };
-    println!("one interceptor call on a fresh instance");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut fresh = runtime.block_on(interceptor(rounds))?;
-    report.set("plugin_fresh_p50_us", fresh.quantile_us(0.5));
+    plugins::measure(report, quick)?;
     for count in [10, 100, 1_000, 10_000] {
         println!("one Cedar decision over {count} policies");
         let mut decision = decisions(count, rounds / 10)?;
         report.set(&format!("cedar_{count}_p50_us"), decision.quantile_us(0.5));
     }
     Ok(())
-}
-
-async fn interceptor(rounds: usize) -> Result<Latencies> {
-    let sandbox = Sandbox::new(Settings::default())?;
-    let bytes = std::fs::read(component_path(crate::run::BEFORE)?)?;
-    let component = sandbox.load(bytes.into()).await?;
-    let interceptor = Interceptor::new(&Binding {
-        name: "bench",
-        component: &component,
-        config: &Json::empty_object(),
-        grants: Grants::default(),
-        limits: Limits::INTERCEPTOR,
-        reach: Reach::default(),
-    })?;
-    let (caller, call) = (caller()?, call(&tool(0)?)?);
-    let context = CallContext::new(&call, caller.user(), caller.shared_groups(), None);
-    let arguments = Json::parse(ARGUMENTS)?;
-    let mut latencies = Latencies::with_capacity(rounds);
-    for round in 0..rounds + rounds / 10 {
-        let start = Instant::now();
-        interceptor.before(Event::Call, &context, &arguments, &Round::default()).await?;
-        if round >= rounds / 10 {
-            latencies.record(start.elapsed());
-        }
-    }
-    Ok(latencies)
 }
 
 /// Decisions on the first tool with `count` policies in force, caches warm as in a gateway.
@@ -124,7 +92,7 @@ fn policies(count: usize) -> Result<Policies> {
     .map_err(|problems| anyhow!("the bench's own policies are wrong: {problems:?}"))
 }
 
-fn tool(index: usize) -> Result<Arc<Tool>> {
+pub(crate) fn tool(index: usize) -> Result<Arc<Tool>> {
     let name = tool_name(index);
     let schema = Json::parse(SCHEMA)?;
     Ok(Arc::new(Tool {
@@ -137,7 +105,7 @@ fn tool(index: usize) -> Result<Arc<Tool>> {
     }))
 }
 
-fn call(tool: &Arc<Tool>) -> Result<Call> {
+pub(crate) fn call(tool: &Arc<Tool>) -> Result<Call> {
     let operation = Operation::CallTool(ToolCall {
         tool: Arc::clone(tool),
         arguments: Json::parse(ARGUMENTS)?,
@@ -156,7 +124,7 @@ fn call(tool: &Arc<Tool>) -> Result<Call> {
     })
 }
 
-fn caller() -> Result<Caller> {
+pub(crate) fn caller() -> Result<Caller> {
     let id = KeyId::new("bench")?;
     let (key, hash) = generate(&id).context("no randomness")?;
     let record = KeyRecord {

@@ -16,6 +16,7 @@ mod gateway;
 mod inprocess;
 mod latency;
 mod load;
+mod plugins;
 mod policies;
 mod report;
 mod run;

@@ -139,8 +139,25 @@ impl Report {
             (
                 "one interceptor call, fresh instance µs",
                 self.get("plugin_fresh_p50_us"),
+                Bound::Below(15.0),
+            ),
+            ("the same with 10 KB µs", self.get("plugin_10kb_p50_us"), Bound::Below(30.0)),
+            ("a hook that is not there ns", self.get("plugin_absent_ns"), Bound::Below(100.0)),
+            (
+                "a guest that never ends, ended late by ms",
+                self.get("plugin_loop_late_p99_ms"),
                 Bound::Below(20.0),
             ),
+            (
+                "p99 beside 8 such plugins over p99 alone",
+                self.get("plugin_spinners_p99_ratio"),
+                Bound::Below(1.5),
+            ),
+            ("JavaScript, fresh µs", self.get("plugin_js_fresh_p50_us"), Bound::Below(1_000.0)),
+            ("JavaScript, spare µs", self.get("plugin_js_spare_p50_us"), Bound::Below(150.0)),
+            ("JavaScript, from the cache ms", self.get("plugin_js_cached_ms"), Bound::Below(50.0)),
+            ("Python, fresh µs", self.get("plugin_python_fresh_p50_us"), Bound::Below(2_000.0)),
+            ("Python, spare µs", self.get("plugin_python_spare_p50_us"), Bound::Below(150.0)),
             (
                 "Cedar decision at 1,000 policies µs",
                 self.get("cedar_1000_p50_us"),

@@ -14,7 +14,7 @@ const FIRST_BUCKET: u64 = 10;
 const BUCKETS: usize = 22;
 
 /// Every way in which a hook ends, by its stable name: what it said, then why it said nothing.
-const ENDS: [&str; 21] = [
+const ENDS: [&str; 23] = [
     "proceed",
     "replace",
     "refuse",
@@ -24,6 +24,8 @@ const ENDS: [&str; 21] = [
     "failed",
     "out_of_time",
     "out_of_memory",
+    "too_many_instances",
+    "too_many_handles",
     "out_of_stack",
     "too_many_host_calls",
     "output_too_large",
@@ -210,6 +212,8 @@ mod tests {
         let traps = [
             Trap::OutOfTime(Duration::ZERO),
             Trap::OutOfMemory(0),
+            Trap::TooManyInstances(0),
+            Trap::TooManyHandles(0),
             Trap::OutOfStack,
             Trap::TooManyHostCalls(0),
             Trap::OutputTooLarge(0),
@@ -234,7 +238,7 @@ mod tests {
         let counts = counters.read();
         let expected: Vec<(&str, u64)> = ENDS.iter().map(|name| (*name, 1)).collect();
         assert_eq!(counts.ends().collect::<Vec<_>>(), expected);
-        assert_eq!((counts.calls, counts.traps, counts.failures), (21, 9, 5));
+        assert_eq!((counts.calls, counts.traps, counts.failures), (23, 11, 5));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(crate) fn engine(allocation: Allocation) -> Result<Engine> {
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
         .epoch_interruption(true)
+        // One core: whoever is served meanwhile needs the others.
+        .parallel_compilation(false)
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_backtrace_max_frames(None)
         .max_wasm_stack(Limits::STACK)

@@ -17,6 +17,12 @@ pub enum Trap {
     /// It asked for more memory, or a larger table, than its binding allows.
     #[error("it used up its memory of {} mib", .0 >> 20)]
     OutOfMemory(usize),
+    /// It consists of more instances, memories or tables than its binding allows.
+    #[error("it made more than {0} instances, memories or tables")]
+    TooManyInstances(usize),
+    /// It held more handles than its binding allows.
+    #[error("it held more than {0} handles")]
+    TooManyHandles(usize),
     /// It recursed too deeply.
     #[error("it used up its stack")]
     OutOfStack,
@@ -46,6 +52,8 @@ impl Trap {
         match self {
             Self::OutOfTime(_) => "out_of_time",
             Self::OutOfMemory(_) => "out_of_memory",
+            Self::TooManyInstances(_) => "too_many_instances",
+            Self::TooManyHandles(_) => "too_many_handles",
             Self::OutOfStack => "out_of_stack",
             Self::TooManyHostCalls(_) => "too_many_host_calls",
             Self::OutputTooLarge(_) => "output_too_large",

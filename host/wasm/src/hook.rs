@@ -242,10 +242,8 @@ impl<'p> Work<'p> {
                 plugin: Arc::clone(&prepared.name),
                 source: error.to_string().into(),
             };
-        } else if error.to_string().contains("fuel") {
-            Trap::OutputTooLarge(limits.output)
         } else {
-            Trap::BadOutput(error.root_cause().to_string())
+            unnamed(&error.root_cause().to_string(), limits)
         })
     }
 
@@ -262,6 +260,19 @@ impl<'p> Work<'p> {
             return prepared.fault(Trap::OutOfTime(limits.wall_time));
         }
         Failure::stopped(&prepared.name, stop, limits)
+    }
+}
+
+/// Errors of the engine that have no type, by their words.
+fn unnamed(words: &str, limits: &Limits) -> Trap {
+    if words.contains("fuel") {
+        Trap::OutputTooLarge(limits.output)
+    } else if words.contains("resource limit exceeded") {
+        Trap::TooManyInstances(limits.instances)
+    } else if words.contains("resource table") || words.contains("handle") {
+        Trap::TooManyHandles(limits.handles)
+    } else {
+        Trap::BadOutput(words.to_owned())
     }
 }
 

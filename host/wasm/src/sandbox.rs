@@ -14,9 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 
 use crate::{
-    CacheSettings, Component, LoadError,
+    CacheSettings, Compiling, Component, LoadError,
     breaker::Breakers,
     cache::Cache,
+    compile::Compiler,
     engine::{self, Ticker},
     pace::Pace,
     spares::Spares,
@@ -85,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) cache: Option<Cache>,
+    pub(crate) compiler: Compiler,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) breakers: Breakers,
     /// Places of guests that run long.
@@ -161,7 +163,7 @@ impl Sandbox {
             .map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
         let cache = settings
             .cache
-            .map(|cache| Cache::open(cache, &engine))
+            .map(|cache| Cache::open(cache, &engine, &settings.clock))
             .transpose()
             .map_err(SandboxError::Cache)?;
         let ticker = Ticker::start(&engine).map_err(SandboxError::Ticker)?;
@@ -175,6 +177,7 @@ impl Sandbox {
                 engine,
                 ticker: Arc::new(ticker),
                 cache,
+                compiler: Compiler::default(),
                 clock: settings.clock,
                 breakers: Breakers::default(),
                 lane: Pace::lane(),
@@ -190,6 +193,17 @@ impl Sandbox {
     /// Reads a component: checks its imports and exports, compiles it off the async threads
     /// (or takes it from the cache), and asks it for its configuration's schema.
     pub async fn load(&self, bytes: Bytes) -> Result<Component, LoadError> {
-        Component::load(Arc::clone(&self.shared), bytes).await
+        Component::load(Arc::clone(&self.shared), None, bytes).await
+    }
+
+    /// The same; `name` is what the log and [`Sandbox::progress`] call it while it is compiled.
+    pub async fn load_named(&self, name: &str, bytes: Bytes) -> Result<Component, LoadError> {
+        Component::load(Arc::clone(&self.shared), Some(name.to_owned()), bytes).await
+    }
+
+    /// The components that are being compiled at the moment. Two loads of the same bytes at
+    /// once compile once.
+    pub fn progress(&self) -> Vec<Compiling> {
+        self.shared.compiler.progress()
     }
 }

@@ -163,3 +163,34 @@ impl State {
         wasmtime::Error::new(stop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::SystemClock;
+
+    use super::*;
+    use crate::lines::Lines;
+
+    #[test]
+    fn what_was_used_before_there_was_a_hook_does_not_count() {
+        let voice = Arc::new(Voice {
+            plugin: "p".into(),
+            lines: Arc::new(Lines::default()),
+            clock: Arc::new(SystemClock),
+        });
+        let limits = Limits { host_calls: 2, ..Limits::INTERCEPTOR };
+        let now = Instant::now();
+        let granted = (Grants::NONE, &Reach::default());
+        let mut state = State::new(&voice, &limits, granted, &Pace::lane(), now);
+        assert_eq!(state.is_over(), Some(Stop::Deadline));
+        assert!(state.host_call().is_ok() && state.host_call().is_ok());
+        while state.pace.mark() < Duration::from_millis(1) {}
+
+        let deadline = now + Duration::from_secs(60);
+        state.serve(&limits, Circumstances { call: None, progress: None, deadline });
+        assert_eq!((state.is_over(), state.pace.spent()), (None, Duration::ZERO));
+        assert!(state.host_call().is_ok() && state.host_call().is_ok());
+        assert!(state.host_call().is_err());
+        assert_eq!(state.stop, Some(Stop::HostCalls));
+    }
+}

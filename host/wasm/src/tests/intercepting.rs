@@ -48,7 +48,7 @@ async fn the_context_is_told_in_full() {
     let told: serde_json::Value = told.read().unwrap();
     let expected = serde_json::json!({
         "call_id": call.id.to_string(), "org": "default", "vmcp": "sales", "connector": "crm",
-        "target": "search", "method": "tools/call", "user": "ae@example.com",
+        "tool": "search", "method": "tools/call", "user": "ae@example.com",
         "groups": ["sales"], "client": "claude", "trace_parent": null,
     });
     assert_eq!(told, expected);
@@ -61,7 +61,7 @@ async fn state_travels_from_before_to_after() {
     let context = context("search");
     let before = before(&plugin, &context, &json(r#"{"k":1}"#)).await.unwrap();
     assert_eq!(before.state.as_deref(), Some(br#"{"k":1}"#.as_slice()));
-    let answer = Answer::Error(json("{}"));
+    let answer = Answer::Result(json("{}"));
     let after = plugin.after(Event::Call, &context, &answer, before.state).await.unwrap();
     assert_eq!(after, Verdict::Replace(json(r#"{"state":{"k":1}}"#)));
 }

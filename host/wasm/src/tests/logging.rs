@@ -8,10 +8,26 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::GuestConnector;
+use crate::{GuestConnector, LogLevel};
 
+/// What the gateway's log says while a test runs.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Collects until the result is dropped.
+    pub(super) fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false);
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+
+    /// The lines with this part.
+    pub(super) fn matching(&self, part: &str) -> Vec<String> {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let said = String::from_utf8(said).unwrap();
+        said.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+}
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -37,8 +53,7 @@ async fn lines_carry_the_binding_and_cannot_be_forged() {
     let hostile_component = load("hostile").await;
     let greedy = load("wasi-sample").await;
     let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = lines.collect();
 
     let plugin = hostile(&hostile_component, "log", Limits::default());
     before(&plugin, &context("search"), &json("{}")).await.unwrap();
@@ -48,9 +63,7 @@ async fn lines_carry_the_binding_and_cannot_be_forged() {
     let text = json(r#"{"text":"first\nsecond"}"#);
     connector.call(&context("print"), &text, None).await.unwrap();
 
-    let said = lines.0.lock().unwrap().clone();
-    let said = String::from_utf8(said).unwrap();
-    let said: Vec<_> = said.lines().filter(|line| line.contains("tidegate::plugin")).collect();
+    let said = lines.matching("tidegate::plugin");
     let id = call("search").id.to_string();
     // The guest's line break became a space; lines of stdout stay lines.
     for (line, text, name) in
@@ -61,4 +74,13 @@ async fn lines_carry_the_binding_and_cannot_be_forged() {
         assert!(said[line].contains(&id), "{said:?}");
     }
     assert_eq!(said.len(), 3);
+
+    // The same is kept for whoever asks the binding.
+    let kept = connector.lines(0);
+    let texts: Vec<_> = kept.iter().map(|line| (line.number, &*line.text)).collect();
+    assert_eq!(texts, [(1, "first"), (2, "second")]);
+    assert!(kept.iter().all(|line| line.call.as_deref() == Some(&*id)));
+    assert_eq!((kept[0].level, kept[0].at), (LogLevel::Info, Noon.now()));
+    assert_eq!(connector.lines(1).len(), 1);
+    assert_eq!(plugin.lines(0)[0].text, "hello from the guest");
 }

@@ -1,0 +1,258 @@
+//! From bytes to machine code: each component once, big ones one at a time, in sight.
+//!
+//! Runs on threads where blocking is fine, never on the path of a request. The compiler uses
+//! one core: whoever is served meanwhile has the others. Knows nothing of what a component
+//! imports or exports.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use wasmtime::{Engine, component::Component as Compiled};
+
+use crate::{
+    LoadError,
+    cache::{Cache, hex},
+};
+
+/// Smaller components are compiled in seconds and wait for nobody.
+const BIG: usize = 1 << 20;
+/// Between two lines in the log about one component.
+const REPORT: Duration = Duration::from_secs(4);
+/// What a byte takes until one was compiled here, in nanoseconds.
+const FIRST_GUESS: u64 = 2_000;
+
+/// A component that is being compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiling {
+    /// What it was called by whoever loads it; otherwise its hash.
+    pub name: String,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub hash: String,
+    /// Bytes of its file.
+    pub size: usize,
+    /// When it began.
+    pub since: Instant,
+    /// How long it may take in all, by what others took here.
+    pub estimate: Duration,
+}
+
+/// Who compiles what.
+#[derive(Debug)]
+pub(crate) struct Compiler {
+    jobs: Mutex<HashMap<[u8; 32], Arc<Job>>>,
+    /// Held while a big one is compiled.
+    turn: Mutex<()>,
+    nanos_per_byte: AtomicU64,
+}
+
+/// One component, for everybody who loads it at the same time.
+struct Job {
+    name: String,
+    size: usize,
+    since: OnceLock<Instant>,
+    /// Locked by whoever compiles; the others wait and find it done.
+    made: Mutex<Option<Compiled>>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("name", &self.name).field("size", &self.size).finish()
+    }
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        let nanos_per_byte = AtomicU64::new(FIRST_GUESS);
+        Self { jobs: Mutex::default(), turn: Mutex::default(), nanos_per_byte }
+    }
+}
+
+impl Compiler {
+    /// The machine code of a component, and whether it was in the cache. Blocks.
+    pub(crate) fn code(
+        &self,
+        engine: &Engine,
+        cache: Option<&Cache>,
+        (name, hash, bytes): (Option<&str>, &[u8; 32], &[u8]),
+    ) -> Result<(Compiled, bool), LoadError> {
+        let job = self.job(name, hash, bytes.len());
+        let result = self.made(&job, engine, cache, (hash, bytes));
+        let mut jobs = lock(&self.jobs);
+        // Nobody but the table and this load has it.
+        if Arc::strong_count(&job) == 2 {
+            jobs.remove(hash);
+        }
+        result
+    }
+
+    /// What is being compiled at the moment.
+    pub(crate) fn progress(&self) -> Vec<Compiling> {
+        let jobs = lock(&self.jobs);
+        let begun = jobs.iter().filter_map(|(hash, job)| {
+            Some(Compiling {
+                name: job.name.clone(),
+                hash: format!("sha256:{}", hex(hash)),
+                size: job.size,
+                since: *job.since.get()?,
+                estimate: self.estimate(job.size),
+            })
+        });
+        begun.collect()
+    }
+
+    fn job(&self, name: Option<&str>, hash: &[u8; 32], size: usize) -> Arc<Job> {
+        let mut jobs = lock(&self.jobs);
+        let job = jobs.entry(*hash).or_insert_with(|| {
+            let name = name.map_or_else(|| hex(hash), str::to_owned);
+            Arc::new(Job { name, size, since: OnceLock::new(), made: Mutex::default() })
+        });
+        Arc::clone(job)
+    }
+
+    fn made(
+        &self,
+        job: &Job,
+        engine: &Engine,
+        cache: Option<&Cache>,
+        (hash, bytes): (&[u8; 32], &[u8]),
+    ) -> Result<(Compiled, bool), LoadError> {
+        let mut made = lock(&job.made);
+        if let Some(compiled) = &*made {
+            return Ok((compiled.clone(), false));
+        }
+        if let Some(compiled) = cache.and_then(|cache| cache.get(engine, hash)) {
+            *made = Some(compiled.clone());
+            return Ok((compiled, true));
+        }
+        let _turn = (bytes.len() >= BIG).then(|| lock(&self.turn));
+        let compiled = self.compile(job, engine, bytes)?;
+        if let Some(cache) = cache {
+            cache.put(hash, &compiled);
+        }
+        *made = Some(compiled.clone());
+        Ok((compiled, false))
+    }
+
+    fn compile(&self, job: &Job, engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
+        let since = *job.since.get_or_init(Instant::now);
+        let done = AtomicBool::new(false);
+        let compiled = thread::scope(|scope| {
+            let reporter = (bytes.len() >= BIG)
+                .then(|| scope.spawn(|| self.report(job, since, &done)).thread().clone());
+            let compiled = Compiled::from_binary(engine, bytes);
+            done.store(true, Ordering::Release);
+            if let Some(reporter) = reporter {
+                reporter.unpark();
+            }
+            compiled
+        });
+        let compiled = compiled.map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let spent = since.elapsed();
+        self.learn(bytes.len(), spent);
+        tracing::debug!(component = job.name, spent_ms = millis(spent), "compiled a component");
+        Ok(compiled)
+    }
+
+    fn report(&self, job: &Job, since: Instant, done: &AtomicBool) {
+        let mut next = REPORT;
+        while !done.load(Ordering::Acquire) {
+            let spent = since.elapsed();
+            if spent >= next {
+                next += REPORT;
+                tracing::info!(
+                    component = job.name,
+                    "compiling {}, {} MB: {} s so far, about {} s in all",
+                    job.name,
+                    job.size.div_ceil(1_000_000),
+                    spent.as_secs(),
+                    self.estimate(job.size).as_secs().max(spent.as_secs() + 1),
+                );
+            }
+            thread::park_timeout(next.saturating_sub(spent));
+        }
+    }
+
+    fn estimate(&self, size: usize) -> Duration {
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        let nanos_per_byte = self.nanos_per_byte.load(Ordering::Relaxed);
+        Duration::from_nanos(size.saturating_mul(nanos_per_byte))
+    }
+
+    /// Small ones say little about big ones.
+    fn learn(&self, size: usize, spent: Duration) {
+        let nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        if size >= BIG
+            && let Some(each) = nanos.checked_div(u64::try_from(size).unwrap_or(0))
+        {
+            self.nanos_per_byte.store(each.max(1), Ordering::Relaxed);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_follow_what_was_seen() {
+        let compiler = Compiler::default();
+        assert_eq!(compiler.estimate(12_000_000), Duration::from_secs(24));
+        compiler.learn(BIG - 1, Duration::from_secs(60));
+        assert_eq!(compiler.estimate(12_000_000), Duration::from_secs(24));
+        compiler.learn(10_000_000, Duration::from_secs(5));
+        assert_eq!(compiler.estimate(12_000_000), Duration::from_secs(6));
+    }
+
+    #[test]
+    fn a_job_is_seen_while_it_is_under_way_and_shared() {
+        let compiler = Compiler::default();
+        let job = compiler.job(Some("redact.wasm"), &[1; 32], 5);
+        assert!(compiler.progress().is_empty(), "it has not begun");
+        let since = *job.since.get_or_init(Instant::now);
+        let seen = compiler.progress();
+        assert_eq!((seen.len(), &*seen[0].name, seen[0].size), (1, "redact.wasm", 5));
+        assert_eq!((seen[0].since, seen[0].hash.len()), (since, 71));
+        assert!(Arc::ptr_eq(&job, &compiler.job(None, &[1; 32], 5)));
+        assert!(!Arc::ptr_eq(&job, &compiler.job(None, &[2; 32], 5)));
+    }
+
+    #[test]
+    fn two_loads_at_once_compile_once() {
+        let engine = crate::engine::engine(crate::Allocation::OnDemand).unwrap();
+        let bytes = wat::parse_str("(component (core module (func (export \"a\"))))").unwrap();
+        let compiler = Compiler::default();
+        let hash = [3; 32];
+        let job = compiler.job(None, &hash, bytes.len());
+        let held = lock(&job.made);
+        let ranges = thread::scope(|scope| {
+            let load = || compiler.code(&engine, None, (None, &hash, &bytes)).unwrap().0;
+            let loads = [scope.spawn(load), scope.spawn(load)];
+            // Both have found the job: the table, this test and they hold it.
+            while Arc::strong_count(&job) < 4 {
+                thread::yield_now();
+            }
+            drop(held);
+            loads.map(|load| load.join().unwrap().image_range())
+        });
+        assert_eq!(ranges[0].start, ranges[1].start, "one compiled form for both");
+        drop(job);
+        assert_eq!(lock(&compiler.jobs).len(), 1, "this test still had it");
+        compiler.code(&engine, None, (None, &hash, &bytes)).unwrap();
+        assert!(lock(&compiler.jobs).is_empty());
+    }
+}
