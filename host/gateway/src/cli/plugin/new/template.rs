@@ -2,7 +2,8 @@
 //!
 //! A template is a plugin with everything in it. What stands between a comment `only: A B` and
 //! the next comment `end` is kept where `A` or `B`, an event or a world, was chosen; the comments
-//! themselves never get into a folder. `plugin-name` stands for the name.
+//! themselves never get into a folder. `plugin-name` stands for the name, and
+//! `plugin_name` where cargo has no `-`.
 
 use clap::ValueEnum;
 
@@ -144,7 +145,8 @@ impl Choice<'_> {
         let text = if source.path.starts_with("wit/deps/") {
             source.text.to_owned()
         } else {
-            kept(source.text, tags).replace("plugin-name", self.name)
+            let text = kept(source.text, tags).replace("plugin-name", self.name);
+            text.replace("plugin_name", &self.name.replace('-', "_"))
         };
         File { path: source.path, text, program: source.path == "build.sh" }
     }

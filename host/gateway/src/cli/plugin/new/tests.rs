@@ -34,7 +34,7 @@ fn named<T: ValueEnum>(choices: &[T]) -> Vec<String> {
 fn no_folder_keeps_a_mark_of_its_template() {
     every_choice(|which, _, _, files| {
         for file in files {
-            for mark in ["only: ", "plugin-name", "// end", "# end", "<!--"] {
+            for mark in ["only: ", "plugin-name", "plugin_name", "// end", "# end", "<!--"] {
                 assert!(!file.text.contains(mark), "{which}: {} has `{mark}`", file.path);
             }
             assert!(!file.text.ends_with("\n\n"), "{which}: {} ends with a gap", file.path);
