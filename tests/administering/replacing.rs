@@ -98,8 +98,12 @@ async fn versions_are_exchanged_and_rolled_back_without_losing_a_call() {
     }
     assert_eq!(seen, hashes);
 
-    // The figures are by version, survive the exchanges, and are bounded.
-    let versions = figures(&gateway).await;
+    check_figures(&gateway, &rows, &hashes).await;
+}
+
+/// The figures are by version, survive the exchanges, and are bounded.
+async fn check_figures(gateway: &TestGateway, rows: &[&Value], hashes: &BTreeSet<String>) {
+    let versions = figures(gateway).await;
     assert_eq!(versions.len(), 8, "{versions:?}");
     let last = versions.last().unwrap();
     assert!(hashes.contains(last["version"].as_str().unwrap()));

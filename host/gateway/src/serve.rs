@@ -149,14 +149,10 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
     let blobs = Arc::new(BlobArea::open(config.data.join(BLOB_DIR), Arc::clone(&ring))?);
     let plugin_state = Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock)));
     let egress = Egress::new(Resolver::System, None)?;
-    let outside = Outside {
-        state: Some((OrgId::default_org(), Arc::clone(&plugin_state))),
-        egress: Some(Arc::clone(&egress)),
-    };
     let assembly = Assembly {
         bindings: Bindings::new(sandbox(&data, &ring, Arc::clone(&clock))?)
             .trusting(config.trust())
-            .reaching(outside),
+            .reaching(outside(&plugin_state, &egress)),
         connectors: Connectors::new(egress, environment()),
         records: Records::new(Arc::clone(&store), blobs),
         page: config.limits.page,
@@ -378,6 +374,14 @@ fn sandbox(data: &Path, ring: &Keyring, clock: Arc<dyn Clock>) -> anyhow::Result
     let cache = Some(CacheSettings { folder: data.join(CACHE_DIR), key });
     Sandbox::new(Settings { cache, clock, ..Settings::default() })
         .context("the sandbox for components cannot be set up")
+}
+
+/// What the capabilities of components lead to.
+fn outside(state: &Arc<PluginState>, egress: &Arc<Egress>) -> Outside {
+    Outside {
+        state: Some((OrgId::default_org(), Arc::clone(state))),
+        egress: Some(Arc::clone(egress)),
+    }
 }
 
 /// Which hosts and pages may speak to the public listener.

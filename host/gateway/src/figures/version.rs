@@ -196,7 +196,11 @@ mod tests {
     fn what_a_binding_used_outlives_it() {
         let figures = Arc::new(VersionFigures::new("aa"));
         let counts = |memory_high_water, ticks| {
-            move || Counts { memory_high_water, ticks, ..Counts::default() }
+            move || {
+                let mut counts = Counts::default();
+                (counts.memory_high_water, counts.ticks) = (memory_high_water, ticks);
+                counts
+            }
         };
         let one = figures.running(Box::new(counts(5, 1)));
         let other = figures.running(Box::new(counts(3, 10)));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Bind {
+pub(in crate::cli) struct Bind {
     /// The plugin.
     name: String,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(super) struct Bind {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Unbind {
+pub(in crate::cli) struct Unbind {
     /// The plugin.
     name: String,
     #[command(flatten)]

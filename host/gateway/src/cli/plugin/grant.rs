@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Grant {
+pub(in crate::cli) struct Grant {
     /// The plugin.
     name: String,
     /// The capabilities.
@@ -26,7 +26,7 @@ pub(super) struct Grant {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Revoke {
+pub(in crate::cli) struct Revoke {
     /// The plugin.
     name: String,
     /// The capabilities.

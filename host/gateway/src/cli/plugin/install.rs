@@ -35,7 +35,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Install {
+pub(in crate::cli) struct Install {
     /// A component file, a folder in which one was built, or oci://host/repository with :tag
     /// or @sha256:digest.
     source: String,

@@ -25,7 +25,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(in crate::cli) struct List {
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -34,7 +34,7 @@ pub(super) struct List {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
+pub(in crate::cli) struct Show {
     /// The plugin.
     name: String,
     #[command(flatten)]

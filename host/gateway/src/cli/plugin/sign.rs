@@ -17,13 +17,13 @@ use super::folder;
 use crate::{cli::say, config::directory, signature::PrivateKey};
 
 #[derive(Debug, Args)]
-pub(super) struct Keygen {
+pub(in crate::cli) struct Keygen {
     /// The file for the private key; the public one gets `.pub` at its end.
     file: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Sign {
+pub(in crate::cli) struct Sign {
     /// The component; the signature is written beside it, with `.sig` at its end.
     file: PathBuf,
     /// The private key, as `keygen` wrote it.

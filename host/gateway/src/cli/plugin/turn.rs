@@ -11,7 +11,7 @@ use crate::cli::{block_on, say};
 
 /// One plugin by its name.
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(in crate::cli) struct Named {
     /// The plugin.
     name: String,
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(super) struct Named {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Remove {
+pub(in crate::cli) struct Remove {
     #[command(flatten)]
     named: Named,
     /// Do not ask.

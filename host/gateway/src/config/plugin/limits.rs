@@ -26,7 +26,14 @@ pub struct PluginLimits {
     pub table_elements: u64,
     /// Core instances, memories and tables of one component, each (at most 16).
     pub instances: u64,
+    /// Instances made ahead, each for one hook (at most 64); when left out as many as help a
+    /// component that is slow to start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spares: Option<u64>,
 }
+
+/// Most instances made ahead for one plugin: they are taken from everybody's.
+const SPARES: u64 = 64;
 
 impl Default for PluginLimits {
     fn default() -> Self {
@@ -39,6 +46,7 @@ impl Default for PluginLimits {
             concurrent: 64,
             table_elements: 10_000,
             instances: 16,
+            spares: None,
         }
     }
 }
@@ -60,15 +68,19 @@ impl PluginLimits {
     }
 
     /// Every value that is out of its range, and what to do.
-    pub(super) fn faults(&self) -> impl Iterator<Item = (String, String)> {
-        self.fields().into_iter().filter(|(_, value, most)| !(1..=*most).contains(value)).map(
-            |(name, value, most)| {
+    pub(super) fn faults(&self) -> Vec<(String, String)> {
+        let least = self.fields().map(|(name, value, most)| (name, value, 1..=most));
+        let spares = self.spares.map(|value| ("spares", value, 0..=SPARES));
+        let wrong = least.into_iter().chain(spares).filter(|(_, value, fit)| !fit.contains(value));
+        wrong
+            .map(|(name, value, fit)| {
+                let (least, most) = fit.into_inner();
                 (
                     format!("`limits.{name}` is {value}"),
-                    format!("write 1 to {most}, or leave it out to get the default"),
+                    format!("write {least} to {most}, or leave it out to get the default"),
                 )
-            },
-        )
+            })
+            .collect()
     }
 
     /// As the sandbox takes them, over what `base` has for the rest.
@@ -83,7 +95,45 @@ impl PluginLimits {
             host_calls: u32::try_from(self.host_calls).unwrap_or(u32::MAX),
             table_elements: count(self.table_elements),
             instances: count(self.instances),
+            concurrent: count(self.concurrent),
+            spares: self.spares.map(count).or(base.spares),
             ..base
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_reaches_the_sandbox() {
+        let limits = PluginLimits {
+            time_ms: 1,
+            wait_ms: 2,
+            memory_mib: 3,
+            output_kib: 4,
+            host_calls: 5,
+            concurrent: 6,
+            table_elements: 7,
+            instances: 8,
+            spares: Some(9),
+        };
+        let expected = Limits {
+            guest_time: Duration::from_millis(1),
+            wall_time: Duration::from_millis(2),
+            memory: 3 << 20,
+            output: 4 << 10,
+            host_calls: 5,
+            concurrent: 6,
+            table_elements: 7,
+            instances: 8,
+            spares: Some(9),
+            ..Limits::INTERCEPTOR
+        };
+        assert_eq!(limits.over(Limits::INTERCEPTOR), expected);
+        assert_eq!(limits.faults(), []);
+        let many = PluginLimits { spares: Some(SPARES + 1), ..limits };
+        assert!(many.faults()[0].0.contains("`limits.spares` is 65"));
     }
 }
