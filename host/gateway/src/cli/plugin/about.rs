@@ -12,7 +12,7 @@ pub(super) const fn meaning(capability: Capability) -> &'static str {
     match capability {
         Capability::Clock => "sees the time of day",
         Capability::Credential => {
-            "attaches the secrets of `[credentials.NAME]` to its requests, without seeing them"
+            "uses the secrets of `[credentials.NAME]` in requests and signatures, without seeing them"
         }
         Capability::Facts => "reads and adds facts about the session, which policies can use",
         Capability::Http => "sends requests to the hosts of `[http]`",
