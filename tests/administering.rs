@@ -250,6 +250,7 @@ async fn a_fault_leaves_everything_as_it_was() {
         (&["revoke", "p", "log"], "is not granted `log`"),
         (&["grant", "q", "log"], "did you mean `p`?"),
         (&["bind", "p"], "say where"),
+        (&["bind", "p", "--order", "3", "--fail", "open"], "--order is of a place"),
         (&["bind", "p", "--vmcp", "mian"], "did you mean `main`?"),
         (&["bind", "p", "--tool", "echo"], "echo"),
         (&["bind", "p", "--everywhere", "--limit", "time_ms=0"], "`limits.time_ms` is 0"),
@@ -273,6 +274,13 @@ async fn a_fault_leaves_everything_as_it_was() {
     let wrong = setup.cli(&["plugin", "bind", "p", "--everywhere"]).await;
     assert!(wrong.ok, "{wrong:?}");
     assert!(file(&setup, "p").starts_with("# Kept by hand.\n"));
+    // A command has another environment than the gateway: what only that has is no fault.
+    let secret = "[http]\nhosts = [\"api.example.com\"]\n[credentials.crm]\nenv = \"NOT_HERE\"\n";
+    let text = file(&setup, "p") + secret;
+    let setup = setup.file("plugins/p.toml", &text);
+    done(&setup, &["observe", "p"]).await;
+    let refused = setup.start_refused().await;
+    assert!(refused.contains("`credentials.crm`") && refused.contains("NOT_HERE"), "{refused}");
     let nowhere = builds.path().to_str().unwrap();
     let output = setup.bare_cli(&["plugin", "list", "--config", nowhere]).await;
     assert!(!output.ok && output.stderr.contains("tidegate apply"), "{output:?}");

@@ -150,7 +150,7 @@ impl Bindings {
         wanted: Wanted<'_>,
         file: &Path,
     ) -> Result<(Reach, [u8; 32]), Problem> {
-        let (secrets, fingerprint) = reach::secrets(wanted.credentials, file)?;
+        let (secrets, fingerprint) = self.outside.secrets(wanted.credentials, file)?;
         let reach = self.outside.reach(owner, wanted, secrets);
         Ok((reach.map_err(|why| Problem::of(file, why))?, fingerprint))
     }

@@ -43,25 +43,28 @@ pub(crate) struct Wanted<'a> {
 /// The secrets of a component by name.
 pub(crate) type Secrets = Vec<(String, Secret)>;
 
-/// Fetches the secrets that a file names, and a fingerprint that changes with them.
-pub(crate) fn secrets(
-    credentials: &Credentials,
-    file: &Path,
-) -> Result<(Secrets, [u8; 32]), Problem> {
-    let mut secrets = Secrets::new();
-    let mut digest = Sha256::new();
-    for (name, credential) in credentials {
-        let Some(reference) = credential.secret() else { continue };
-        let secret = reference.resolve().map_err(|error| {
-            Problem::of(file, format!("`credentials.{name}`: {}", sentence(&error)))
-        })?;
-        digest.update(Sha256::digest(secret.expose()));
-        secrets.push((name.clone(), secret));
-    }
-    Ok((secrets, digest.finalize().into()))
-}
-
 impl Outside {
+    /// Fetches the secrets that a file names, and a fingerprint that changes with them. None
+    /// where nothing leads outside: a check has another environment than the gateway.
+    pub(crate) fn secrets(
+        &self,
+        credentials: &Credentials,
+        file: &Path,
+    ) -> Result<(Secrets, [u8; 32]), Problem> {
+        let mut secrets = Secrets::new();
+        let mut digest = Sha256::new();
+        let wanted = credentials.iter().filter(|_| self.egress.is_some());
+        for (name, credential) in wanted {
+            let Some(reference) = credential.secret() else { continue };
+            let secret = reference.resolve().map_err(|error| {
+                Problem::of(file, format!("`credentials.{name}`: {}", sentence(&error)))
+            })?;
+            digest.update(Sha256::digest(secret.expose()));
+            secrets.push((name.clone(), secret));
+        }
+        Ok((secrets, digest.finalize().into()))
+    }
+
     /// What the capabilities of this component lead to.
     pub(crate) fn reach(
         &self,
@@ -74,8 +77,10 @@ impl Outside {
             .as_ref()
             .map(|(org, state)| state.space(org, owner, wanted.state.quota_kib << 10));
         let http = match &self.egress {
-            None => None,
-            Some(egress) => Some(Arc::new(http(Arc::clone(egress), wanted.http)?)),
+            Some(egress) if !wanted.http.hosts.is_empty() => {
+                Some(Arc::new(http(Arc::clone(egress), wanted.http)?))
+            }
+            _ => None,
         };
         let credentials: Result<Vec<_>, String> =
             secrets.into_iter().map(|(name, secret)| handle(&name, secret, wanted)).collect();

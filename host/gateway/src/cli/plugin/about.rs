@@ -104,8 +104,12 @@ mod tests {
             "required": ["mode"],
         });
         let lines = schema_lines(&schema);
-        assert_eq!(lines[..2], ["limit (integer)", "mode (string, required) what to do"]);
-        assert_eq!(lines[2].chars().count(), COLUMNS);
+        // Whether objects keep their order is a matter of how serde_json was built.
+        for line in ["limit (integer)", "mode (string, required) what to do"] {
+            assert!(lines.iter().any(|told| told == line), "{lines:?}");
+        }
+        let longest = lines.iter().map(|line| line.chars().count()).max();
+        assert_eq!((lines.len(), longest), (3, Some(COLUMNS)));
         assert!(schema_lines(&serde_json::json!(true)).is_empty());
     }
 

@@ -21,9 +21,9 @@ pub(in crate::cli) struct Bind {
     /// At every call of every virtual MCP.
     #[arg(long, conflicts_with_all = ["vmcp", "connector", "tool"])]
     everywhere: bool,
-    /// Lower numbers run first on the way in.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
-    order: i32,
+    /// Lower numbers run first on the way in; 0 where nothing is said.
+    #[arg(long, allow_negative_numbers = true)]
+    order: Option<i32>,
     /// What becomes of a call when the plugin fails.
     #[arg(long, value_enum)]
     fail: Option<Fail>,
@@ -105,12 +105,12 @@ impl Scope {
         self.vmcp.is_some() || self.connector.is_some() || self.tool.is_some()
     }
 
-    fn at(&self, order: i32) -> BindConfig {
+    fn place(&self) -> BindConfig {
         BindConfig {
             vmcp: self.vmcp.clone(),
             connector: self.connector.clone(),
             tool: self.tool.clone(),
-            order,
+            order: 0,
         }
     }
 }
@@ -120,10 +120,13 @@ pub(super) fn bind(bind: &Bind) -> anyhow::Result<ExitCode> {
     if !is_placed && bind.told.is_empty() && bind.fail.is_none() && bind.limits.is_empty() {
         bail!("say where it runs: --vmcp, --connector, --tool or --everywhere");
     }
+    if bind.order.is_some() && !is_placed {
+        bail!("--order is of a place: say --vmcp, --connector, --tool or --everywhere as well");
+    }
     let folder = Folder::open(&bind.place.config)?;
     let mut edit = folder.existing(&bind.name)?;
     if is_placed {
-        edit.bind(&bind.scope.at(bind.order));
+        edit.bind(&bind.scope.place(), bind.order);
     }
     if let Some(fail) = bind.fail {
         let word = match fail {
@@ -154,7 +157,7 @@ pub(super) fn unbind(unbind: &Unbind) -> anyhow::Result<ExitCode> {
     }
     let folder = Folder::open(&unbind.place.config)?;
     let mut edit = folder.existing(&unbind.name)?;
-    let wanted = unbind.scope.at(0);
+    let wanted = unbind.scope.place();
     let gone = edit.unbind(|bind| {
         unbind.all
             || (&bind.vmcp, &bind.connector, &bind.tool)

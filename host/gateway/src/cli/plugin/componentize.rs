@@ -62,3 +62,29 @@ fn encode(module: &Path, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_core_module_is_refused_by_name() {
+        let component = b"\0asm\x0d\0\x01\0";
+        for (bytes, word) in [
+            (&b""[..], "is no WebAssembly"),
+            (b"#!/bin/sh", "is no WebAssembly"),
+            (b"\0asm", "is no core module"),
+            (component, "if it is a component, nothing is left to do"),
+            (b"\0asm\x01\0\0\0\xff", "could not read the world"),
+        ] {
+            let said = encode(Path::new("x.wasm"), bytes).unwrap_err().to_string();
+            assert!(said.contains("`x.wasm`") && said.contains(word), "{bytes:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_module_without_a_world_becomes_an_empty_component() {
+        let component = encode(Path::new("x.wasm"), b"\0asm\x01\0\0\0").unwrap();
+        assert!(component.starts_with(b"\0asm\x0d\0\x01\0"), "{component:?}");
+    }
+}

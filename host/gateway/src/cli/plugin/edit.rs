@@ -194,32 +194,32 @@ impl Edit {
         self.set_table("held", kept);
     }
 
-    /// Binds the plugin at a place, or changes the order of a binding that is there.
-    pub(super) fn bind(&mut self, bind: &BindConfig) {
-        let place = self.places().iter().position(|known| is_same(known, bind));
-        let order = i64::from(bind.order);
+    /// Binds the plugin at a place; one where it is bound already keeps its order unless
+    /// another is given.
+    pub(super) fn bind(&mut self, place: &BindConfig, order: Option<i32>) {
+        let known = self.places().iter().position(|known| is_same(known, place));
+        let made = BindConfig { order: order.unwrap_or_default(), ..place.clone() };
+        let order = order.map(|order| Value::from(i64::from(order)));
         match self
             .document
             .entry("bind")
             .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()))
         {
-            Item::ArrayOfTables(tables) => match place.and_then(|place| tables.get_mut(place)) {
-                Some(known) => put(known, "order", order.into()),
+            Item::ArrayOfTables(tables) => match known.and_then(|known| tables.get_mut(known)) {
+                Some(table) => order.into_iter().for_each(|order| put(table, "order", order)),
                 None => {
-                    let mut made = Table::new();
-                    for (key, value) in keys(bind) {
-                        put(&mut made, key, value);
-                    }
-                    tables.push(made);
+                    let mut table = Table::new();
+                    keys(&made).into_iter().for_each(|(key, value)| put(&mut table, key, value));
+                    tables.push(table);
                 }
             },
             Item::Value(Value::Array(array)) => {
-                let known = place.and_then(|place| array.get_mut(place));
+                let known = known.and_then(|known| array.get_mut(known));
                 match known.and_then(Value::as_inline_table_mut) {
-                    Some(known) => {
-                        known.insert("order", order.into());
-                    }
-                    None => array.push(keys(bind).into_iter().collect::<InlineTable>()),
+                    Some(table) => order.into_iter().for_each(|order| {
+                        table.insert("order", order);
+                    }),
+                    None => array.push(keys(&made).into_iter().collect::<InlineTable>()),
                 }
             }
             // Whatever else it is was refused when the file was read.

@@ -106,7 +106,8 @@ impl Folder {
         }
         write(edit.file(), text.as_bytes())
             .with_context(|| format!("cannot write `{}`", edit.file().display()))?;
-        self.let_go(edit)
+        self.let_go(edit);
+        Ok(())
     }
 
     async fn check(&self, edit: &Edit, text: &str) -> Result<(), Vec<Problem>> {
@@ -120,12 +121,14 @@ impl Folder {
         let file = edit.file();
         fs::remove_file(file).with_context(|| format!("cannot remove `{}`", file.display()))?;
         sync(&self.plugins())?;
-        self.let_go(edit)
+        self.let_go(edit);
+        Ok(())
     }
 
-    /// Removes the components that the file named before it was changed and nobody names now.
-    fn let_go(&self, edit: &Edit) -> anyhow::Result<()> {
-        let named = self.named_components()?;
+    /// Removes the components that the file named before it was changed and nobody names now;
+    /// none while another file cannot be read, since it may name them.
+    fn let_go(&self, edit: &Edit) {
+        let Ok(named) = self.named_components() else { return };
         for version in edit.versions() {
             let path = self.plugins().join(&version.component);
             // What lies elsewhere was not put there by `install`.
@@ -135,7 +138,6 @@ impl Folder {
                 let _ = fs::remove_file(&path);
             }
         }
-        Ok(())
     }
 
     /// The component files that plugin files name.

@@ -140,9 +140,11 @@ fn bindings_are_added_changed_and_taken_away() {
             order,
             ..BindConfig::default()
         };
-        edit.bind(&at(Some("sales"), 3));
-        edit.bind(&at(Some("support"), 0));
-        edit.bind(&at(None, 0));
+        edit.bind(&at(Some("sales"), 0), Some(3));
+        edit.bind(&at(Some("support"), 0), None);
+        edit.bind(&at(None, 0), None);
+        // Without an order the one that is there stays.
+        edit.bind(&BindConfig { connector: Some("crm".into()), ..BindConfig::default() }, None);
         let crm = BindConfig { connector: Some("crm".into()), order: 5, ..BindConfig::default() };
         let expected = [at(Some("sales"), 3), crm, at(Some("support"), 0), at(None, 0)];
         assert_eq!(again(&edit).bind, expected);
@@ -151,7 +153,7 @@ fn bindings_are_added_changed_and_taken_away() {
         assert_eq!(edit.unbind(|bind| bind.tool.is_some()), 0);
     }
     let (_dir, mut none) = edit("component = \"x.wasm\"\n");
-    none.bind(&BindConfig { tool: Some("crm/search".into()), ..BindConfig::default() });
+    none.bind(&BindConfig { tool: Some("crm/search".into()), ..BindConfig::default() }, None);
     assert_eq!(none.text(), "component = \"x.wasm\"\n\n[[bind]]\ntool = \"crm/search\"\n");
 }
 

@@ -2,7 +2,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use super::{
-    Event, Language, World, check_name,
+    Event, Language, NewPlugin, World, check_name, run,
     template::{Choice, File},
 };
 
@@ -100,4 +100,36 @@ fn a_name_has_to_be_one_for_every_tool() {
         let said = check_name(name).unwrap_err().to_string();
         assert!(said.contains("is no name for a plugin"), "{name}: {said}");
     }
+}
+
+fn asked(dir: &std::path::Path, world: World, events: Vec<Event>) -> NewPlugin {
+    let dir = Some(dir.to_path_buf());
+    NewPlugin { name: "office-hours".into(), lang: Language::Rust, world, events, dir }
+}
+
+#[test]
+fn a_folder_is_written_once_and_never_over_another() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("new");
+    let new = asked(&folder, World::Interceptor, Vec::new());
+    run(&new).unwrap();
+    let mode = |name| std::fs::metadata(folder.join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("build.sh") & 0o111, 0o111);
+    assert_eq!(mode("Cargo.toml") & 0o111, 0);
+    assert!(folder.join("cases/after-call-cleans.json").is_file());
+    assert!(!folder.join("cases/shown-hides.json").exists());
+    std::fs::write(folder.join("build.sh"), "mine").unwrap();
+    assert!(run(&new).unwrap_err().to_string().contains("is not empty"));
+    assert_eq!(std::fs::read_to_string(folder.join("build.sh")).unwrap(), "mine");
+}
+
+#[test]
+fn only_an_interceptor_has_events() {
+    let dir = tempfile::tempdir().unwrap();
+    for world in [World::Customizer, World::Connector] {
+        let new = asked(dir.path(), world, vec![Event::Shown]);
+        assert!(run(&new).unwrap_err().to_string().contains("only an interceptor has events"));
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
