@@ -1,18 +1,5 @@
-//! JSON to values of the component model, by shape and without loss.
-//!
-//! | WIT | JSON |
-//! |---|---|
-//! | integers | a number; of 64 bits also a string of digits |
-//! | `f32`, `f64` | a number, or `"NaN"`, `"Infinity"`, `"-Infinity"` |
-//! | `char` | a string of one character |
-//! | `list<u8>` | a string of base64 |
-//! | `list`, `tuple` | an array |
-//! | `record` | an object; an option may be left out |
-//! | `variant` | the case's name, or an object of one member, `{"case": payload}` |
-//! | `enum` | the name |
-//! | `flags` | an array of names |
-//! | `option` | the value or `null`; where the value is an option itself, `{"some": …}` |
-//! | `result` | `{"ok": …}` or `{"error": …}`, with `null` for no payload |
+//! JSON to values of the component model, by shape and without loss: [`arguments`] has the
+//! table of forms.
 //!
 //! The other way is [`text`](super::text). A map, a resource, a stream and a future have no
 //! JSON ([`shape`](super::shape)).
@@ -43,6 +30,20 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The arguments of a function, in the order of its parameters.
+///
+/// | WIT | JSON |
+/// |---|---|
+/// | integers | a number; of 64 bits also a string of digits |
+/// | `f32`, `f64` | a number, or `"NaN"`, `"Infinity"`, `"-Infinity"` |
+/// | `char` | a string of one character |
+/// | `list<u8>` | a string of base64 |
+/// | `list`, `tuple` | an array |
+/// | `record` | an object; an option may be left out |
+/// | `variant` | the case's name, or an object of one member, `{"case": payload}` |
+/// | `enum` | the name |
+/// | `flags` | an array of names |
+/// | `option` | the value or `null`; where the value is an option itself, `{"some": …}` |
+/// | `result` | `{"ok": …}` or `{"error": …}`, with `null` for no payload |
 pub(super) fn arguments(json: Raw<'_>, parameters: &[(String, Shape)]) -> Result<Vec<Val>, Misfit> {
     let fields = Reader { left: VALUES }.members(json, parameters)?;
     Ok(fields.into_iter().map(|(_, value)| value).collect())
