@@ -34,7 +34,14 @@ pub enum BadArguments {
 pub struct ArgumentRules {
     defaults: BTreeMap<String, Json>,
     locked: BTreeMap<String, Json>,
-    schema: Option<Json>,
+    /// All of them have to be met.
+    schemas: Vec<Schema>,
+}
+
+/// A schema, compiled when it is first needed.
+#[derive(Debug)]
+struct Schema {
+    text: Json,
     validator: OnceLock<Result<jsonschema::Validator, String>>,
 }
 
@@ -45,8 +52,16 @@ impl ArgumentRules {
         defaults: BTreeMap<String, Json>,
         locked: BTreeMap<String, Json>,
     ) -> Self {
-        let trivial = is_trivial(&schema);
-        Self { defaults, locked, schema: (!trivial).then_some(schema), validator: OnceLock::new() }
+        Self { defaults, locked, schemas: Vec::new() }.narrowed_by([schema])
+    }
+
+    /// The same rules where these schemas have to be met as well. Whatever they say, nothing
+    /// passes that did not pass before.
+    #[must_use]
+    pub fn narrowed_by(mut self, schemas: impl IntoIterator<Item = Json>) -> Self {
+        let schemas = schemas.into_iter().filter(|schema| !is_trivial(schema));
+        self.schemas.extend(schemas.map(|text| Schema { text, validator: OnceLock::new() }));
+        self
     }
 
     /// The arguments to send upstream. Locked values replace anything a plugin put there;
@@ -86,22 +101,28 @@ impl ArgumentRules {
         }
     }
 
-    /// Checks arguments against the schema.
+    /// Checks arguments against the schemas.
     pub fn check(&self, arguments: &Json) -> Result<(), BadArguments> {
-        let Some(schema) = &self.schema else {
+        if self.schemas.is_empty() {
             return if is_object(arguments) { Ok(()) } else { Err(BadArguments::NoObject) };
-        };
-        let validator = self.validator.get_or_init(|| compile(schema));
-        let validator = validator.as_ref().map_err(|why| BadArguments::BadSchema(why.clone()))?;
+        }
         let tree: serde_json::Value =
             serde_json::from_str(arguments.as_str()).map_err(|_| BadArguments::NoObject)?;
         if !tree.is_object() {
             return Err(BadArguments::NoObject);
         }
-        if validator.is_valid(&tree) {
+        self.schemas.iter().try_for_each(|schema| schema.check(&tree))
+    }
+}
+
+impl Schema {
+    fn check(&self, tree: &serde_json::Value) -> Result<(), BadArguments> {
+        let validator = self.validator.get_or_init(|| compile(&self.text));
+        let validator = validator.as_ref().map_err(|why| BadArguments::BadSchema(why.clone()))?;
+        if validator.is_valid(tree) {
             return Ok(());
         }
-        let faults = validator.iter_errors(&tree).take(3).map(|fault| {
+        let faults = validator.iter_errors(tree).take(3).map(|fault| {
             let path = fault.instance_path().to_string();
             let text = fault.to_string().replace(['\n', '\r'], " ");
             let text: String = text.chars().take(200).collect();
@@ -179,6 +200,20 @@ mod tests {
         for bad in ["{}", r#"{"n":4}"#, r#"{"n":"3"}"#, r#"{"n":1e400}"#, "[]"] {
             assert!(rules.check(&json(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_narrows_holds_and_loosens_nothing() {
+        let narrow = r#"{"properties":{"n":{"maximum":3},"m":{}},"required":["m"]}"#;
+        let rules = rules(r#"{"properties":{"n":{"minimum":1},"m":false}}"#, &[], &[]);
+        assert_eq!(rules.check(&json(r#"{"n":9}"#)), Ok(()));
+        let rules = rules.narrowed_by([json(narrow)]);
+        for bad in [r#"{"n":9}"#, r#"{"n":0}"#, r#"{"n":2}"#, r#"{"n":2,"m":1}"#, "[]"] {
+            assert!(rules.check(&json(bad)).is_err(), "{bad}");
+        }
+        let rules = self::rules("{}", &[], &[]).narrowed_by([json(narrow)]);
+        assert_eq!(rules.check(&json(r#"{"n":2,"m":1}"#)), Ok(()));
+        assert!(rules.check(&json(r#"{"n":4,"m":1}"#)).is_err());
     }
 
     #[test]

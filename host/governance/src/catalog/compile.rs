@@ -109,7 +109,8 @@ pub fn compile(org: OrgId, revision: RevisionId, input: CatalogInput) -> Compile
 struct Chosen {
     tool: Arc<Tool>,
     change: ToolOverride,
-    input_schema: Option<Json>,
+    /// What customizers put in place of the tool's own; the last is shown, all have to be met.
+    input_schemas: Vec<Json>,
 }
 
 fn publish(
@@ -197,13 +198,14 @@ fn choose(vmcp: &VirtualMcp, input: &CatalogInput, notices: &mut Vec<Notice>) ->
 
 fn changed(vmcp: &VirtualMcp, tool: &Arc<Tool>, input: &CatalogInput) -> Chosen {
     let key = (vmcp.id.clone(), tool.connector.clone(), tool.name.clone());
-    let mut one =
-        Chosen { tool: Arc::clone(tool), change: ToolOverride::default(), input_schema: None };
+    let mut one = Chosen {
+        tool: Arc::clone(tool),
+        change: ToolOverride::default(),
+        input_schemas: Vec::new(),
+    };
     for edit in input.edits.get(&key).into_iter().flatten() {
         lay_over(&mut one.change, &edit.change);
-        if edit.input_schema.is_some() {
-            one.input_schema.clone_from(&edit.input_schema);
-        }
+        one.input_schemas.extend(edit.input_schema.clone());
     }
     for (connector, name, change) in &vmcp.overrides {
         if *connector == tool.connector && *name == tool.name {
@@ -229,15 +231,16 @@ fn lay_over(under: &mut ToolOverride, over: &ToolOverride) {
 }
 
 fn published(one: Chosen, name: String, uris: &Uris) -> PublishedTool {
-    let Chosen { tool, change, input_schema } = one;
+    let Chosen { tool, change, input_schemas } = one;
     let mut members = Vec::new();
     if name != tool.name.as_str() {
         members.extend(text("name", &name));
     }
     members.extend(change.title.as_deref().and_then(|title| text("title", title)));
     members.extend(change.description.as_deref().and_then(|words| text("description", words)));
-    let shown = input_schema.as_ref().unwrap_or(&tool.input_schema);
-    let shown = narrowed(shown, &change.defaults, &change.locked).or(input_schema);
+    let last = input_schemas.last().cloned();
+    let shown = last.as_ref().unwrap_or(&tool.input_schema);
+    let shown = narrowed(shown, &change.defaults, &change.locked).or(last);
     let schema = Raw::from_checked(shown.as_ref().unwrap_or(&tool.input_schema).as_str());
     // Tools with a wrong annotation are left out when the connector's list is read.
     let headers = HeaderParams::compile(schema).unwrap_or_default();
@@ -245,7 +248,8 @@ fn published(one: Chosen, name: String, uris: &Uris) -> PublishedTool {
     PublishedTool {
         headers,
         definition: uris.rewrite_tool(&tool.connector, &with_members(&tool.definition, &members)),
-        arguments: ArgumentRules::new(tool.input_schema.clone(), change.defaults, change.locked),
+        arguments: ArgumentRules::new(tool.input_schema.clone(), change.defaults, change.locked)
+            .narrowed_by(input_schemas),
         name: name.into(),
         tool,
     }
