@@ -47,6 +47,7 @@ pub(crate) struct State {
     pub(crate) meter: Meter,
     pub(crate) voice: Arc<Voice>,
     pub(crate) call: Option<String>,
+    pub(crate) trace_parent: Option<Arc<str>>,
     pub(crate) grants: Grants,
     pub(crate) reach: Reach,
     pub(crate) facts: Option<Arc<dyn Facts>>,
@@ -81,6 +82,7 @@ impl State {
             meter: Meter::new(limits),
             voice: Arc::clone(voice),
             call: None,
+            trace_parent: None,
             grants,
             reach: reach.clone(),
             facts: None,
@@ -100,6 +102,7 @@ impl State {
     pub(crate) fn serve(&mut self, limits: &Limits, circumstances: Circumstances<'_>) {
         let call = circumstances.call;
         self.call = call.map(|call| call.id.clone());
+        self.trace_parent = call.and_then(|call| call.trace_parent.clone());
         self.facts = call.and_then(|call| call.facts.clone());
         self.cancelled = call.map(|call| Arc::clone(&call.cancelled));
         self.progress = circumstances.progress;

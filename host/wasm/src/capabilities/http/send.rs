@@ -81,6 +81,7 @@ impl Outgoing {
     pub(super) fn serves(&mut self, state: &State) {
         if self.call.is_none() {
             self.call.clone_from(&state.call);
+            self.trace_parent = state.trace_parent.as_deref().and_then(|text| text.parse().ok());
         }
     }
 

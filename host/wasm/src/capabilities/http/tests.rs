@@ -171,6 +171,7 @@ async fn requests_go_only_where_the_list_says() {
     assert_eq!((seen.method.as_str(), seen.path.as_str()), ("GET", "/a?b=%20"));
     assert_eq!(seen.header("host"), Some(here.as_str()));
     assert_eq!(seen.header("x-a"), Some("1"));
+    assert!(seen.header("traceparent").is_some_and(|it| it.contains("-0af7651916cd43dd8448")));
     let one = mock.connections();
     for (request, code) in [
         (json!({ "authority": format!("localhost:{port}") }), "HttpRequestDenied"),
