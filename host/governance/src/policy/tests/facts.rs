@@ -151,7 +151,8 @@ fn what_one_decision_holds_another_does_not_change() {
     let judge = |number: usize| {
         let (org, policies) = (org.clone(), Arc::clone(&policies));
         std::thread::spawn(move || {
-            let facts: &[&str] = if number.is_multiple_of(2) { &["read:customer-data"] } else { &[] };
+            let facts: &[&str] =
+                if number.is_multiple_of(2) { &["read:customer-data"] } else { &[] };
             let context = noted(facts);
             (0..200).all(|_| mails(&org, &policies, &context).is_ok() == facts.is_empty())
         })
