@@ -46,7 +46,7 @@ async fn very_many_bindings_load_and_are_kept_apart() {
         let bind = format!("bind = [{{ vmcp = \"v{}\" }}]\n", number % VMCPS);
         setup = setup.file(&format!("plugins/p{number}.toml"), &file(number, &bind));
     }
-    setup = setup.file("plugins/last.toml", &file(0, "bind = [{ vmcp = \"main\" }]\n"));
+    setup = setup.file("plugins/last.toml", &file(500, "bind = [{ vmcp = \"main\" }]\n"));
     let began = Instant::now();
     let gateway = setup.start().await;
     let started = began.elapsed();
@@ -62,8 +62,10 @@ async fn very_many_bindings_load_and_are_kept_apart() {
 
     // One of very many changes; the others are kept.
     let began = Instant::now();
-    gateway
-        .write("plugins/last.toml", &file(0, "mode = \"observe\"\nbind = [{ vmcp = \"main\" }]\n"));
+    gateway.write(
+        "plugins/last.toml",
+        &file(500, "mode = \"observe\"\nbind = [{ vmcp = \"main\" }]\n"),
+    );
     until_note(&gateway, &client, Some((&hash, "observed:proceed"))).await;
     let changed = began.elapsed();
     eventually("no problems", || async {
