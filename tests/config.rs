@@ -158,7 +158,7 @@ async fn mistakes_in_a_plugin() {
     let at = |text: String, says| Row { file: "plugins/redact.toml", text, says };
     let other = |name| format!("component = {:?}\n", guest(name));
     check_rows(vec![
-        at("bind = []".into(), &["missing field `component`"]),
+        at("bind = []".into(), &["`component` is missing"]),
         at("component = \"nope.wasm\"".into(), &["nope.wasm", "does not exist"]),
         at("component = \"redact.toml\"".into(), &["redact.toml", "component"]),
         at(other("crm"), &["neither an interceptor nor a customizer", "connectors/"]),
@@ -170,7 +170,7 @@ async fn mistakes_in_a_plugin() {
         at(redact("bind = [{ connector = \"mail\" }]"), &["`mail`, which does not exist"]),
         at(redact("bind = [{ vmpc = \"sales\" }]"), &["redact.toml:3:", "did you mean `vmcp`?"]),
         at(redact("mode = \"watch\""), &["redact.toml:3:8", "`watch`"]),
-        at(redact("[limits]\ntime_ms = 0"), &["`[limits]`", "1 to 1000"]),
+        at(redact("[limits]\ntime_ms = 0"), &["`limits.time_ms`", "1 to 10000"]),
         at(redact("[config]\nmask = [\"cards\"]"), &["cards"]),
         at(redact("[config]\nmsk = [\"card\"]"), &["msk"]),
     ])
