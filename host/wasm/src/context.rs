@@ -11,7 +11,9 @@ use std::{
     time::Instant,
 };
 
-use tidegate_model::{Call, CallId, ConnectorId, OrgId, TraceContext, UserId, VmcpId};
+use tidegate_model::{
+    Call, CallId, ConnectorId, Operation, OrgId, ToolClass, TraceContext, UserId, VmcpId,
+};
 
 use crate::capabilities::facts::Facts;
 
@@ -28,6 +30,7 @@ pub struct CallContext {
     pub(crate) groups: Arc<[String]>,
     pub(crate) client: Option<Arc<str>>,
     pub(crate) trace_parent: Option<Arc<str>>,
+    pub(crate) class: Option<ToolClass>,
     pub(crate) deadline: Instant,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) facts: Option<Arc<dyn Facts>>,
@@ -85,6 +88,7 @@ impl CallContext {
             groups: asker.groups,
             client: asker.client.map(Into::into),
             trace_parent: call.trace.traceparent.as_deref().map(Into::into),
+            class: class(&call.operation),
             deadline: call.deadline,
             cancelled: Arc::new(AtomicBool::new(false)),
             facts: asker.facts,
@@ -104,6 +108,7 @@ impl CallContext {
             groups: asker.groups,
             client: asker.client.map(Into::into),
             trace_parent: listing.trace.traceparent.as_deref().map(Into::into),
+            class: None,
             deadline: listing.deadline,
             cancelled: Arc::new(AtomicBool::new(false)),
             facts: asker.facts,
@@ -135,5 +140,13 @@ impl CallContext {
     /// Whether [`CallContext::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+fn class(operation: &Operation) -> Option<ToolClass> {
+    match operation {
+        Operation::CallTool(call) => Some(call.tool.class),
+        Operation::Task(task) => Some(task.tool.class),
+        _ => None,
     }
 }

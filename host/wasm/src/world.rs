@@ -21,8 +21,7 @@ mod adapter;
 #[macro_use]
 mod imports;
 pub(crate) mod v0_1;
-
-pub(crate) use v0_1 as latest;
+pub(crate) mod v0_2_draft;
 
 /// The package of the contract, in front of every name it defines.
 pub(crate) const PACKAGE: &str = "tidegate:plugin/";
@@ -216,13 +215,16 @@ impl RawVerdict {
 pub(crate) enum Version {
     /// `wit/v0.1.0`.
     V0_1,
+    /// `wit/v0.2.0-draft`.
+    V0_2Draft,
     /// None: a component that knows nothing of Tidegate.
     Any,
 }
 
 impl Version {
-    /// Every version of the contract that this gateway runs, oldest first.
-    const ALL: [Self; 1] = [Self::V0_1];
+    /// Every version of the contract that this gateway runs, oldest first; the last one may
+    /// be a draft.
+    pub(crate) const ALL: [Self; 2] = [Self::V0_1, Self::V0_2Draft];
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.name() == text)
@@ -231,6 +233,7 @@ impl Version {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::V0_1 => v0_1::VERSION,
+            Self::V0_2Draft => v0_2_draft::VERSION,
             Self::Any => "none",
         }
     }
@@ -239,6 +242,7 @@ impl Version {
     pub(crate) fn link(self, linker: &mut Linker<State>, grants: Grants) -> Result<()> {
         match self {
             Self::V0_1 => v0_1::link(linker, grants),
+            Self::V0_2Draft => v0_2_draft::link(linker, grants),
             Self::Any => Ok(()),
         }
     }
@@ -250,8 +254,13 @@ impl Version {
         functions: &Arc<Functions>,
     ) -> Result<Box<dyn World>> {
         match self {
-            Self::V0_1 => v0_1::Adapter::new(pre).map(|adapter| Box::new(adapter) as Box<dyn World>),
+            Self::V0_1 => v0_1::Adapter::new(pre).map(boxed),
+            Self::V0_2Draft => v0_2_draft::Adapter::new(pre).map(boxed),
             Self::Any => Ok(Box::new(AnyComponent::new(pre, functions))),
         }
     }
+}
+
+fn boxed(adapter: impl World + 'static) -> Box<dyn World> {
+    Box::new(adapter)
 }

@@ -1,7 +1,7 @@
 //! What all versions of the contract have in common so far: conversions and the calls
 //! themselves, over the `bindings` of the module that invokes the macro.
 //!
-//! A version whose shapes differ says so in its own module and leaves the macro alone.
+//! What differs from version to version, so far `told`, stands in the version's own module.
 
 /// Defines `VERSION` and `Adapter` over a sibling module `bindings`.
 macro_rules! adapter {
@@ -118,22 +118,6 @@ macro_rules! adapter {
 
         fn groups(call: &CallContext) -> Vec<&str> {
             call.groups.iter().map(String::as_str).collect()
-        }
-
-        /// The record borrows everything but the list of groups.
-        fn told<'a>(call: &'a CallContext, groups: &'a [&'a str]) -> host::types::Context<'a> {
-            host::types::Context {
-                call_id: &call.id,
-                org: &call.org,
-                vmcp: &call.vmcp,
-                connector: &call.connector,
-                target: &call.target,
-                method: call.method,
-                user: &call.user,
-                groups,
-                client: call.client.as_deref(),
-                trace_parent: call.trace_parent.as_deref(),
-            }
         }
 
         fn round(round: &Round) -> host::types::Round<'_> {

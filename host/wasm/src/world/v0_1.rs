@@ -47,3 +47,19 @@ pub(crate) mod bindings {
 
 imports!();
 adapter!("0.1.0");
+
+/// The record borrows everything but the list of groups.
+fn told<'a>(call: &'a CallContext, groups: &'a [&'a str]) -> host::types::Context<'a> {
+    host::types::Context {
+        call_id: &call.id,
+        org: &call.org,
+        vmcp: &call.vmcp,
+        connector: &call.connector,
+        target: &call.target,
+        method: call.method,
+        user: &call.user,
+        groups,
+        client: call.client.as_deref(),
+        trace_parent: call.trace_parent.as_deref(),
+    }
+}
