@@ -52,7 +52,7 @@ async fn over(connector: &str) -> TestGateway {
 }
 
 /// `kind = "hosted"` for a program of an npm package.
-fn hosted(entry: &str, args: &[&str]) -> String {
+pub(crate) fn hosted(entry: &str, args: &[&str]) -> String {
     let entry = installed("npm/node_modules/@modelcontextprotocol").join(entry);
     let mut all = vec![entry.to_str().unwrap()];
     all.extend(args);
@@ -87,7 +87,7 @@ async fn server_everything_works_over_stdio() {
 }
 
 /// `server-everything` in one of its HTTP modes, and the port it listens on.
-async fn everything(mode: &str) -> (Child, u16) {
+pub(crate) async fn everything(mode: &str) -> (Child, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let entry = "npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
     let mut command = Command::new(node());

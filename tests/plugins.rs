@@ -3,12 +3,21 @@
 //! Owns the table of misdeeds. What the sandbox itself enforces is tested in `host/wasm`;
 //! here it is what becomes of the call, of the next one, and of the audit row.
 
+mod asked;
+mod caller;
+mod contract;
+mod everywhere;
+mod lists;
+
 use serde_json::{Value, json};
 
 use crate::{
     guests::guest,
     support::{Client, Era, Mock, MockTool, Reply, Rpc, Setup, TestGateway},
 };
+
+/// Everything that the hostile guest imports, as a line of a file.
+const GRANTS: &str = "grants = [\"clock\", \"facts\", \"log\", \"random\", \"state\"]";
 
 /// A plugin file for a guest; `more` is TOML that comes after.
 fn plugin(name: &str, more: &str) -> String {
@@ -20,8 +29,7 @@ const REDACT_GRANTS: &str = "grants = [\"credential\", \"facts\", \"log\"]";
 
 /// `hostile`, told what to do; `settings` are lines before its configuration.
 fn hostile(act: &str, settings: &str) -> String {
-    let grants = "grants = [\"clock\", \"log\", \"random\"]";
-    plugin("hostile", &format!("{grants}\n{settings}\n[config]\ncalls_only = true\ndo = \"{act}\""))
+    plugin("hostile", &format!("{GRANTS}\n{settings}\n[config]\ncalls_only = true\ndo = \"{act}\""))
 }
 
 async fn with_plugins(mock: &Mock, plugins: &[(&str, String)]) -> TestGateway {

@@ -158,6 +158,12 @@ impl EventStream {
         }
     }
 
+    /// The whole body as JSON, where it is no stream of events after all.
+    pub(crate) async fn whole(self) -> Value {
+        let text = patiently("a body", self.body.collect()).await.unwrap().to_bytes();
+        serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
+    }
+
     /// The next event, with or without a message; `None` after the last.
     pub(crate) async fn next_event(&mut self) -> Option<Event> {
         patiently("the next event", async {

@@ -2,6 +2,9 @@
 //!
 //! For the host's tests only. `do` names what the hooks (and the connector's calls) do.
 
+mod alike;
+mod server;
+
 use std::{
     hint::black_box,
     sync::atomic::{AtomicU32, Ordering},
@@ -9,8 +12,8 @@ use std::{
 
 use serde::Deserialize;
 use tidegate_plugin::{
-    Answer, Connector, Context, Customizer, Decision, Description, Edit, Failure, Interceptor,
-    ListKind, Outcome, Question, QuestionDecision, Reply, Review, Round, Scope, Shown,
+    Answer, Context, Customizer, Decision, Edit, Interceptor, ListKind, Outcome, Question,
+    QuestionDecision, Reply, Review, Round, Scope, Shown,
     customizer::edit,
     host::{self, Level},
 };
@@ -20,7 +23,11 @@ const SCHEMA: &str = r#"{
     "additionalProperties": false,
     "properties": {
         "do": { "type": "string", "minLength": 1 },
-        "calls_only": { "description": "Behave as a customizer", "type": "boolean" }
+        "calls_only": { "description": "Behave as a customizer", "type": "boolean" },
+        "in": { "description": "What `swap` finds on the way in, and what it puts there",
+            "type": "array", "items": { "type": "string" }, "minItems": 2, "maxItems": 2 },
+        "out": { "description": "The same on the way back",
+            "type": "array", "items": { "type": "string" }, "minItems": 2, "maxItems": 2 }
     }
 }"#;
 
@@ -30,6 +37,10 @@ struct Hostile {
     act: String,
     #[serde(default)]
     calls_only: bool,
+    #[serde(default, rename = "in")]
+    way_in: (String, String),
+    #[serde(default, rename = "out")]
+    way_back: (String, String),
 }
 
 /// Would count calls if instances were ever used twice.
@@ -121,6 +132,10 @@ fn recurse(depth: u64) -> u64 {
     black_box(recurse(black_box(depth) + 1)) + 1
 }
 
+/// A result of `prompts/get`.
+const PROMPT: &str =
+    r#"{"messages":[{"role":"user","content":{"type":"text","text":"answered"}}]}"#;
+
 impl Interceptor for Hostile {
     const SCHEMA: &'static str = SCHEMA;
 
@@ -129,6 +144,10 @@ impl Interceptor for Hostile {
     }
 
     fn before_call(&self, context: &Context, arguments: &str, round: &Round) -> Outcome {
+        let answer = r#"{"content":[{"type":"text","text":"answered"}]}"#;
+        if let Some(outcome) = self.alike(context, arguments, round, answer) {
+            return outcome;
+        }
         match self.act.as_str() {
             "ask" => ask(round),
             "ask_badly" => asking(r#"{"type":"object","properties":{"a":{"type":"object"}}}"#),
@@ -148,6 +167,9 @@ impl Interceptor for Hostile {
     }
 
     fn after_call(&self, _context: &Context, answer: &Answer, state: Option<&[u8]>) -> Review {
+        if let Some(review) = self.alike_back(answer, state, "content") {
+            return review;
+        }
         match self.act.as_str() {
             "proceed" => Review::Proceed,
             "refuse" => Review::Refuse("withheld".into()),
@@ -160,7 +182,10 @@ impl Interceptor for Hostile {
         }
     }
 
-    fn before_prompt(&self, _context: &Context, arguments: &str, round: &Round) -> Outcome {
+    fn before_prompt(&self, context: &Context, arguments: &str, round: &Round) -> Outcome {
+        if let Some(outcome) = self.alike(context, arguments, round, PROMPT) {
+            return outcome;
+        }
         match self.act.as_str() {
             "replace" => Decision::Replace(format!(r#"{{"was":{arguments}}}"#)).into(),
             "ask" => ask(round),
@@ -168,7 +193,10 @@ impl Interceptor for Hostile {
         }
     }
 
-    fn after_prompt(&self, _context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
+    fn after_prompt(&self, _context: &Context, answer: &Answer, state: Option<&[u8]>) -> Review {
+        if let Some(review) = self.alike_back(answer, state, "messages") {
+            return review;
+        }
         match self.act.as_str() {
             "replace" => Review::Replace(r#"{"messages":[]}"#.into()),
             "bad_result" => Review::Replace("{}".into()),
@@ -178,6 +206,10 @@ impl Interceptor for Hostile {
     }
 
     fn before_read(&self, context: &Context, round: &Round) -> Outcome {
+        let uri = format!(r#"{{"contents":[{{"uri":"{}","text":"answered"}}]}}"#, context.target);
+        if let Some(outcome) = self.alike(context, "{}", round, &uri) {
+            return outcome;
+        }
         match self.act.as_str() {
             "replace" => Decision::Replace("{}".into()).into(),
             "refuse" => Decision::Refuse(format!("not {}", context.target)).into(),
@@ -187,7 +219,10 @@ impl Interceptor for Hostile {
         }
     }
 
-    fn after_read(&self, _context: &Context, _answer: &Answer, _state: Option<&[u8]>) -> Review {
+    fn after_read(&self, _context: &Context, answer: &Answer, state: Option<&[u8]>) -> Review {
+        if let Some(review) = self.alike_back(answer, state, "contents") {
+            return review;
+        }
         match self.act.as_str() {
             "replace" => Review::Replace(r#"{"contents":[]}"#.into()),
             "bad_result" => Review::Replace("{}".into()),
@@ -195,7 +230,12 @@ impl Interceptor for Hostile {
         }
     }
 
-    fn before_completion(&self, _context: &Context, _argument: &str) -> Outcome {
+    fn before_completion(&self, context: &Context, argument: &str) -> Outcome {
+        let round = Round { number: 0, reply: None, state: None };
+        let answer = r#"{"completion":{"values":["answered"]}}"#;
+        if let Some(outcome) = self.alike(context, argument, &round, answer) {
+            return outcome;
+        }
         match self.act.as_str() {
             "replace" => Decision::Replace(r#"{"name":"city","value":"Kiel"}"#.into()).into(),
             "bad_result" => Decision::Replace(r#"{"name":"other","value":"x"}"#.into()).into(),
@@ -207,9 +247,12 @@ impl Interceptor for Hostile {
     fn after_completion(
         &self,
         _context: &Context,
-        _answer: &Answer,
-        _state: Option<&[u8]>,
+        answer: &Answer,
+        state: Option<&[u8]>,
     ) -> Review {
+        if let Some(review) = self.alike_back(answer, state, "completion") {
+            return review;
+        }
         match self.act.as_str() {
             "replace" => Review::Replace(r#"{"completion":{"values":["Kiel"]}}"#.into()),
             "bad_result" => Review::Replace("{}".into()),
@@ -228,7 +271,10 @@ impl Interceptor for Hostile {
         (0..count).map(verdict).collect()
     }
 
-    fn on_question(&self, context: &Context, _params: &str) -> QuestionDecision {
+    fn on_question(&self, context: &Context, params: &str) -> QuestionDecision {
+        if let Some(decision) = self.about_questions(context, params) {
+            return decision;
+        }
         match self.act.as_str() {
             "replace" if context.method == "elicitation/create" => QuestionDecision::Replace(
                 r#"{"message":"May I?","requestedSchema":{"type":"object","properties":{}}}"#
@@ -305,40 +351,6 @@ impl Customizer for Hostile {
     }
 }
 
-impl Connector for Hostile {
-    const SCHEMA: &'static str = SCHEMA;
-
-    fn configure(config: &str) -> Result<Self, String> {
-        tidegate_plugin::read(config)
-    }
-
-    fn describe(&self) -> Description {
-        Description { title: "Hostile".into(), version: "0".into(), instructions: None }
-    }
-
-    fn tools(&self) -> Vec<String> {
-        match self.act.as_str() {
-            "bad_tools" => vec!["{".into()],
-            _ => vec![r#"{"name":"act","inputSchema":{"type":"object"}}"#.into()],
-        }
-    }
-
-    fn call(&self, _context: &Context, arguments: &str) -> Result<String, Failure> {
-        match self.act.as_str() {
-            "unknown_tool" => Err(Failure::Unknown),
-            "invalid" => Err(Failure::InvalidArguments(arguments.into())),
-            "failed" => Err(Failure::Failed("out of order".into())),
-            "progress" => {
-                for step in 1..=3 {
-                    host::progress(f64::from(step), Some(3.0), Some("working"));
-                }
-                Ok("{}".into())
-            }
-            _ => Ok(self.act()),
-        }
-    }
-}
-
 tidegate_plugin::export!(@configuration Hostile, interceptor);
 tidegate_plugin::export!(@event before_call Hostile);
 tidegate_plugin::export!(@event after_call Hostile);
@@ -353,3 +365,5 @@ tidegate_plugin::export!(@event on_question Hostile);
 tidegate_plugin::export!(@event customize Hostile);
 tidegate_plugin::export!(@event server Hostile);
 tidegate_plugin::export!(@event tools Hostile);
+tidegate_plugin::export!(@event prompts Hostile);
+tidegate_plugin::export!(@event resources Hostile);
