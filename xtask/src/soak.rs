@@ -19,6 +19,10 @@ const KILL_ROUNDS: &str = "200";
 const POWER_LOSS_ROUNDS: &str = "100";
 /// Plugins of one gateway, read by the test from `TIDEGATE_BINDINGS`.
 const BINDINGS: &str = "10000";
+/// Rounds of hooks that end well and badly, read by the tests from `TIDEGATE_PLUGIN_ROUNDS`.
+const PLUGIN_ROUNDS: &str = "100000";
+/// Modules made by chance, read by the tests from the folder `TIDEGATE_SMITH`.
+const MODULES: &str = "100000";
 
 /// The fuzz targets: programs of the workspace in `fuzz/`.
 const TARGETS: [&str; 4] = ["message", "events", "splice", "uris"];

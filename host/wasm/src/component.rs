@@ -18,7 +18,7 @@ use crate::{
     capabilities::{http, wasi},
     counters::Said,
     hook::{Prepared, run},
-    output,
+    nesting, output,
     recipe::Recipe,
     sandbox::Shared,
     state::State,
@@ -59,7 +59,7 @@ pub enum LoadError {
     /// It was made for a version of the contract that this gateway does not know.
     #[error(
         "the component was built for version `{version}` of `tidegate:plugin`; this gateway runs \
-         `{known}`: rebuild the component or update the gateway", known = world::latest::VERSION
+         {known}: rebuild the component or update the gateway", known = known_versions()
     )]
     UnknownVersion {
         /// The version in its names.
@@ -96,6 +96,11 @@ pub struct ConfigError {
     pub path: String,
     /// What is wrong with it.
     pub problem: String,
+}
+
+fn known_versions() -> String {
+    let names = Version::ALL.map(|version| format!("`{}`", version.name()));
+    names.join(" and ")
 }
 
 fn field(path: &str) -> String {
@@ -240,6 +245,10 @@ fn link(loaded: &Loaded, grants: Grants) -> wasmtime::Result<InstancePre<State>>
 /// Everything about loading that takes the processor and no waiting.
 fn compile(shared: Arc<Shared>, name: Option<&str>, bytes: &[u8]) -> Result<Loaded, LoadError> {
     check_header(bytes)?;
+    if nesting::is_too_deep(bytes) {
+        let most = nesting::DEEPEST;
+        return Err(LoadError::Invalid(format!("components lie more than {most} deep in it")));
+    }
     let hash: [u8; 32] = Sha256::digest(bytes).into();
     let (compiled, from_cache) =
         shared.compiler.code(&shared.engine, shared.cache.as_ref(), (name, &hash, bytes))?;

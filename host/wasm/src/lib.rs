@@ -23,6 +23,7 @@ mod hook;
 pub mod interceptor;
 pub mod limits;
 pub mod lines;
+mod nesting;
 mod output;
 mod pace;
 mod recipe;

@@ -128,6 +128,11 @@ impl Shared {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
+    /// Whether every place is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room.available_permits() == 0
+    }
+
     /// Whoever makes instances ahead may be asked to give way.
     pub(crate) fn register(&self, spares: &Arc<Spares>) {
         let mut all = self.spares.lock().unwrap_or_else(PoisonError::into_inner);

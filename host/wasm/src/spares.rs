@@ -136,6 +136,10 @@ impl Spares {
     async fn fill(&self) -> Result<(), Duration> {
         while self.count() < self.wanted.load(Ordering::Relaxed) {
             let (spare, _) = self.make().await?;
+            // Whoever came meanwhile and found no place gets this one's.
+            if self.recipe.shared.is_full() {
+                return Err(AGAIN);
+            }
             self.ready().push(spare);
         }
         Ok(())

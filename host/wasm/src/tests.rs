@@ -22,6 +22,7 @@ use crate::{
 mod anything;
 mod breaking;
 mod caching;
+mod chance;
 mod connecting;
 mod customizing;
 mod emptiness;
@@ -32,6 +33,7 @@ mod loading;
 mod logging;
 mod public;
 mod spares;
+mod versions;
 mod waiting;
 
 #[derive(Debug)]

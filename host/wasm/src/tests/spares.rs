@@ -133,8 +133,15 @@ async fn they_give_way_when_room_is_short() {
     let plugin = at_gate(&component, &gate, usual);
     let mut held: Vec<_> =
         (0..4).map(|_| Box::pin(before(&plugin, &context, &arguments))).collect();
-    for hook in &mut held {
-        assert!(hook.as_mut().now_or_never().is_none());
+    // One that is being made right now gives way as soon as it is there.
+    for _ in 0..ENOUGH {
+        for hook in &mut held {
+            assert!(hook.as_mut().now_or_never().is_none());
+        }
+        if gate.came.load(Ordering::Relaxed) == 4 {
+            return;
+        }
+        tokio::task::yield_now().await;
     }
-    assert_eq!(gate.came.load(Ordering::Relaxed), 4, "every place of the pool was to be had");
+    panic!("{} of 4 places of the pool were to be had", gate.came.load(Ordering::Relaxed));
 }
