@@ -35,8 +35,8 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// Runs every fuzz target, then every test that has `crash` in its name and the one with very
-/// many plugins.
+/// Runs every fuzz target, then every test that has `crash` in its name the one with very many
+/// plugins, and those of the sandbox that take chance and many rounds.
 pub fn run(root: &Path) -> Result<()> {
     if found("c++", "--version") {
         fuzz(root)?;
@@ -56,6 +56,23 @@ pub fn run(root: &Path) -> Result<()> {
     step(&format!("{BINDINGS} plugins"), || {
         let mut tests = command(root, "cargo", &["test", "--workspace", "--test", "integration"]);
         tests.args(["--", "very_many_bindings", "--nocapture"]).env("TIDEGATE_BINDINGS", BINDINGS);
+        run_command(&mut tests)
+    })?;
+    chance(root)
+}
+
+/// Modules that no compiler would make, and hooks that end in every way.
+fn chance(root: &Path) -> Result<()> {
+    let modules = root.join("target/smith");
+    step(&format!("making {MODULES} modules"), || {
+        let flags = ["run", "--release", "-p", "tidegate-smith", "--", MODULES];
+        let mut smith = command(&root.join("fuzz"), "cargo", &flags);
+        run_command(smith.arg(&modules).env("CARGO_TARGET_DIR", root.join("target/fuzz")))
+    })?;
+    step(&format!("loading them, and {PLUGIN_ROUNDS} rounds of hooks"), || {
+        let flags = ["test", "--workspace", "--lib", "--", "tests::chance", "--test-threads=1"];
+        let mut tests = command(root, "cargo", &flags);
+        tests.env("TIDEGATE_SMITH", &modules).env("TIDEGATE_PLUGIN_ROUNDS", PLUGIN_ROUNDS);
         run_command(&mut tests)
     })
 }

@@ -18,30 +18,29 @@ pub(crate) fn is_too_deep(component: &[u8]) -> bool {
     let mut around: Vec<&[u8]> = Vec::new();
     let mut rest = component.get(HEADER..).unwrap_or_default();
     loop {
-        let Some((section, after)) = section(rest) else {
+        let Some((kind, content, after)) = section(rest) else {
             let Some(outer) = around.pop() else { return false };
             rest = outer;
             continue;
         };
-        match section {
-            (NESTED, inner) => {
-                around.push(after);
-                if around.len() > DEEPEST {
-                    return true;
-                }
-                rest = inner.get(HEADER..).unwrap_or_default();
+        if kind == NESTED {
+            around.push(after);
+            if around.len() > DEEPEST {
+                return true;
             }
-            _ => rest = after,
+            rest = content.get(HEADER..).unwrap_or_default();
+        } else {
+            rest = after;
         }
     }
 }
 
 /// The first section, its kind and content, and what follows it.
-fn section(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+fn section(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (kind, bytes) = bytes.split_first()?;
     let (size, bytes) = number(bytes)?;
     let (content, after) = bytes.split_at_checked(size)?;
-    Some(((*kind, content), after))
+    Some((*kind, content, after))
 }
 
 /// An unsigned number of at most 32 bits in the format's variable length.

@@ -98,7 +98,7 @@ async fn rounds_leave_nothing_behind() {
         // Names that come again every so often, so that breakers are used and forgotten.
         let name = format!("round {}", number / 8);
         let config = json(&format!(r#"{{"do":"{act}"}}"#));
-        let spares = (number % 3 == 0).then_some(0);
+        let spares = number.is_multiple_of(3).then_some(0);
         let bound = Binding {
             name: &name,
             limits: Limits { spares, ..limits },
