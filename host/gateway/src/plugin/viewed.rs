@@ -85,7 +85,7 @@ async fn view(
     }
     let ran = Ran::begin(Interface::Shown);
     let said = bound.interceptor.shown(context, kind(asked.list), &items).await;
-    let verdicts = match bound.settle(ran, said, word, record) {
+    let verdicts = match bound.settle(ran, said, |verdicts| word(verdicts), record) {
         Ok(None) => return,
         Ok(Some(verdicts)) => verdicts,
         Err(refused) => {
@@ -140,7 +140,7 @@ const fn kind(list: List) -> ListKind {
 }
 
 /// One word for the verdicts of a list.
-fn word(verdicts: &Vec<Shown>) -> &'static str {
+fn word(verdicts: &[Shown]) -> &'static str {
     if verdicts.iter().all(|verdict| *verdict == Shown::Show) { "proceed" } else { "replace" }
 }
 
