@@ -13,6 +13,16 @@ use tidegate_model::Secret;
 
 /// What stands before the digest in a signed message.
 const PURPOSE: &str = "tidegate-plugin-v1";
+/// A component's hash as it is pinned and signed: `sha256:` and 64 hexadecimal digits.
+pub fn digest_text(hash: &[u8; 32]) -> String {
+    use std::fmt::Write as _;
+    hash.iter().fold("sha256:".to_owned(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// What a file with a private key begins with, so that it is not taken for a public one.
 const PRIVATE: &str = "tidegate-plugin-private-key:";
 

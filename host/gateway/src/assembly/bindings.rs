@@ -7,7 +7,7 @@ pub(crate) mod components;
 pub(crate) mod reach;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -73,6 +73,12 @@ pub(crate) struct Bindings {
 }
 
 impl PluginBinding {
+    /// The virtual MCPs where it is bound, each once; none stands for all of them, alone.
+    pub(crate) fn vmcps(&self) -> BTreeSet<Option<&VmcpId>> {
+        let places: BTreeSet<_> = self.scopes.iter().map(|scope| scope.vmcp.as_ref()).collect();
+        if places.contains(&None) { BTreeSet::from([None]) } else { places }
+    }
+
     /// Whether it may run for some tool of that connector in that virtual MCP.
     pub(crate) fn touches(&self, vmcp: &VmcpId, connector: &ConnectorId) -> bool {
         self.scopes.iter().any(|scope| scope.is_within(vmcp, connector))

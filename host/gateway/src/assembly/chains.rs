@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tidegate_governance::catalog::PublishedVmcp;
-use tidegate_model::ConnectorId;
+use tidegate_model::{ConnectorId, VmcpId};
 use tidegate_wasm::{Event, Interface};
 
 use super::bindings::PluginBinding;
@@ -21,13 +21,24 @@ pub(super) fn chains<'a>(
     if plugins.iter().all(|plugin| plugin.interceptor.is_none()) {
         return chains;
     }
+    // Most bindings name their virtual MCP, and there may be very many of both.
+    let mut bound: HashMap<Option<&VmcpId>, Vec<&PluginBinding>> = HashMap::new();
+    for plugin in plugins {
+        for place in plugin.vmcps() {
+            bound.entry(place).or_default().push(plugin);
+        }
+    }
+    let everywhere = bound.remove(&None).unwrap_or_default();
     for vmcp in vmcps {
-        chains.set(vmcp.vmcp.id.clone(), of_vmcp(plugins, vmcp));
+        let id = &vmcp.vmcp.id;
+        let named = bound.get(&Some(id)).into_iter().flatten();
+        let here: Vec<&PluginBinding> = everywhere.iter().chain(named).copied().collect();
+        chains.set(id.clone(), of_vmcp(&here, vmcp));
     }
     chains
 }
 
-fn of_vmcp(plugins: &[PluginBinding], vmcp: &PublishedVmcp) -> VmcpChains {
+fn of_vmcp(plugins: &[&PluginBinding], vmcp: &PublishedVmcp) -> VmcpChains {
     let id = &vmcp.vmcp.id;
     let around = vmcp.tools.iter().map(|tool| {
         let bound = in_order(plugins, |plugin| plugin.order(id, &tool.tool));
@@ -50,16 +61,16 @@ fn of_vmcp(plugins: &[PluginBinding], vmcp: &PublishedVmcp) -> VmcpChains {
 /// Those who decide what is shown of a connector. A plugin that is bound to tools alone is
 /// shown those alone.
 fn viewers_of(
-    plugins: &[PluginBinding],
+    plugins: &[&PluginBinding],
     vmcp: &PublishedVmcp,
     connector: &ConnectorId,
 ) -> Vec<Viewer> {
     let id = &vmcp.vmcp.id;
-    let looking: Vec<&PluginBinding> = plugins
+    let looking = plugins
         .iter()
+        .copied()
         .filter(|plugin| plugin.interceptor.as_ref().is_some_and(shows))
-        .filter(|plugin| plugin.touches(id, connector))
-        .collect();
+        .filter(|plugin| plugin.touches(id, connector));
     let tools_of = |plugin: &PluginBinding| -> Vec<(usize, i32)> {
         let of_connector =
             vmcp.tools.iter().enumerate().filter(|(_, one)| one.tool.connector == *connector);
@@ -93,7 +104,7 @@ fn shows(bound: &Arc<Bound>) -> bool {
 /// The interceptors for which there is an order, in it; those of the same order run in the
 /// order of their names.
 fn in_order(
-    plugins: &[PluginBinding],
+    plugins: &[&PluginBinding],
     order: impl Fn(&PluginBinding) -> Option<i32>,
 ) -> Vec<Arc<Bound>> {
     let bound = plugins.iter().filter_map(|plugin| {

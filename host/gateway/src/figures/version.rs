@@ -15,7 +15,7 @@ use tidegate_wasm::Counts;
 use super::{Reading, micros};
 
 /// How a hook can end, by the names in audit rows; anything else is counted as the last.
-const ENDS: [&str; 18] = [
+const ENDS: [&str; 22] = [
     "proceed",
     "replace",
     "refuse",
@@ -29,10 +29,14 @@ const ENDS: [&str; 18] = [
     "bad_output",
     "bad_host_call",
     "not_allowed",
+    "too_many_instances",
+    "too_many_handles",
     "trapped",
     "deadline",
     "cancelled",
     "host",
+    "busy",
+    "breaker_open",
     "other",
 ];
 /// Times up to this many microseconds are in the first bucket; each further one is twice as long.

@@ -15,7 +15,7 @@ use tidegate_wasm::{Component, Sandbox};
 
 use crate::{
     config::{Problem, directory, problem::sentence},
-    signature::{SignatureError, Trust},
+    signature::{SignatureError, Trust, digest_text},
 };
 
 /// Revisions for which a component is kept that none of them used.
@@ -80,8 +80,29 @@ impl Components {
         file: &Path,
         pin: Pin<'_>,
     ) -> Result<Component, Problem> {
-        let component = self.read(path, file).await?;
-        let digest = component.hash_text();
+        // Nothing of a file is run, its schema included, before it is known to be the right one.
+        match self.known(path, file).await? {
+            Found::Component(component) => {
+                self.check(path, file, component.sha256(), pin).await?;
+                Ok(component)
+            }
+            Found::File(bytes) => {
+                let hash: [u8; 32] = Sha256::digest(&bytes).into();
+                self.check(path, file, &hash, pin).await?;
+                self.compile(path, file, (hash, bytes)).await
+            }
+        }
+    }
+
+    /// Holds a file of this hash to what is pinned, and to its signature.
+    async fn check(
+        &self,
+        path: &Path,
+        file: &Path,
+        hash: &[u8; 32],
+        pin: Pin<'_>,
+    ) -> Result<(), Problem> {
+        let digest = digest_text(hash);
         if let Some(pinned) = pin.digest.filter(|pinned| **pinned != *digest) {
             let words = format!(
                 "component `{}` has the hash `{digest}`, and `{pinned}` is pinned",
@@ -94,8 +115,7 @@ impl Components {
         self.check_signature(path, &digest, pin).await.map_err(|error| {
             let words = format!("component `{}`: {error}", path.display());
             Problem::of(file, words).with_help(remedy(&error))
-        })?;
-        Ok(component)
+        })
     }
 
     async fn check_signature(
@@ -114,20 +134,28 @@ impl Components {
         self.trust.check(digest, pin.signed_by, signature.as_deref())
     }
 
-    async fn read(&self, path: &Path, file: &Path) -> Result<Component, Problem> {
+    /// What is known of a path in this round, or what lies there.
+    async fn known(&self, path: &Path, file: &Path) -> Result<Found, Problem> {
         if let Some(known) = self.state().by_path.get(path).cloned() {
-            return Ok(known);
+            return Ok(Found::Component(known));
         }
-        let fault =
-            |why: String| Problem::of(file, format!("component `{}`: {why}", path.display()));
-        let bytes = tokio::fs::read(path).await.map_err(|error| fault(sentence(&error)))?;
-        let hash: [u8; 32] = Sha256::digest(&bytes).into();
+        let bytes = tokio::fs::read(path).await.map_err(|error| fault(path, file, &error))?;
+        Ok(Found::File(bytes.into()))
+    }
+
+    async fn compile(
+        &self,
+        path: &Path,
+        file: &Path,
+        (hash, bytes): ([u8; 32], Bytes),
+    ) -> Result<Component, Problem> {
         let known = self.state().by_hash.get(&hash).map(|known| known.component.clone());
         let component = match known {
             Some(component) => component,
             None => {
-                let loading = self.sandbox.load(Bytes::from(bytes)).await;
-                loading.map_err(|error| fault(sentence(&error)))?
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let loading = self.sandbox.load_named(&name, bytes).await;
+                loading.map_err(|error| fault(path, file, &error))?
             }
         };
         let mut state = self.state();
@@ -140,6 +168,16 @@ impl Components {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a path leads to.
+enum Found {
+    Component(Component),
+    File(Bytes),
+}
+
+fn fault(path: &Path, file: &Path, error: &(dyn std::error::Error + 'static)) -> Problem {
+    Problem::of(file, format!("component `{}`: {}", path.display(), sentence(error)))
 }
 
 /// What to do about a signature.

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tidegate_model::Secret;
 
 use super::source::LARGEST;
-use crate::config::reference::Reference as SecretPlace;
+use crate::{config::reference::Reference as SecretPlace, signature::digest_text};
 use manifest::Manifest;
 pub(super) use reference::Reference;
 use session::Session;
@@ -127,6 +127,5 @@ async fn fetch_manifest(
 }
 
 fn text(hash: Sha256) -> String {
-    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digits}")
+    digest_text(&hash.finalize().into())
 }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tidegate_model::Secret;
 
 use super::folder;
-use crate::{cli::say, config::directory, signature::PrivateKey};
+use crate::{cli::say, config::directory, signature::{PrivateKey, digest_text}};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Keygen {
@@ -60,8 +60,7 @@ pub(super) fn sign(sign: &Sign) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot use `{}`", sign.key.display()))?;
     let bytes =
         fs::read(&sign.file).with_context(|| format!("cannot read `{}`", sign.file.display()))?;
-    let digits: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let digest = format!("sha256:{digits}");
+    let digest = digest_text(&Sha256::digest(&bytes).into());
     let beside = directory::signature(&sign.file);
     folder::write(&beside, format!("{}\n", key.sign(&digest)).as_bytes())
         .with_context(|| format!("cannot write `{}`", beside.display()))?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::registry::{self, Access, Reference};
-use crate::config::directory;
+use crate::{config::directory, signature::digest_text};
 
 /// The folder of installed components, beside the plugin files.
 pub(super) const COMPONENTS: &str = "components";
@@ -36,9 +36,7 @@ pub(super) struct Found {
 impl Found {
     /// `sha256:` and 64 hexadecimal digits.
     pub(super) fn digest(&self) -> String {
-        let digits: String =
-            Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{digits}")
+        digest_text(&Sha256::digest(&self.bytes).into())
     }
 }
 

@@ -33,6 +33,8 @@ const PATH: usize = 8 << 10;
 const PIECE: usize = 64 << 10;
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Where a request was meant to go that a stand-in gets; no guest can set it.
+const ORIGIN: HeaderName = HeaderName::from_static("tidegate-origin");
 
 type Ending = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answered = Result<(http::Response<WasiBody>, Ending), Error>;
@@ -68,7 +70,7 @@ impl Outgoing {
         Self {
             voice: Arc::clone(&state.voice),
             call: state.call.clone(),
-            trace_parent: None,
+            trace_parent: state.trace_parent.as_deref().and_then(|text| text.parse().ok()),
             reach: state.reach.http.clone(),
             keyring: Keyring::new(&state.reach.credentials),
             places: Arc::new(Semaphore::new(UNDER_WAY)),
@@ -113,6 +115,11 @@ impl Outgoing {
             .map_err(|error| told(&self.voice, self.call.as_deref(), &error))?;
         let mask = self.keyring.mask();
         complete(&mut headers, self.trace_parent.as_ref(), mask.is_some());
+        if reach.stand_in.is_some()
+            && let Ok(text) = HeaderValue::try_from(origin.to_string())
+        {
+            headers.insert(ORIGIN, text);
+        }
         let body = Outbound::new(body, self.sent.clone(), self.keyring.beginning());
         let request = StreamRequest {
             method,
