@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -46,6 +47,8 @@ pub struct HttpReach {
     egress: Arc<Egress>,
     allow: AddressPolicy,
     hosts: Hosts,
+    /// Who answers instead of the hosts, where a component is tried.
+    stand_in: Option<SocketAddr>,
     known: Mutex<HashMap<(Origin, Care), Destination>>,
 }
 
@@ -62,7 +65,14 @@ impl HttpReach {
     /// Requests go out through `egress`, to `hosts` only, and to addresses beyond the public
     /// internet, or without encryption, only as `allow` says.
     pub fn new(egress: Arc<Egress>, allow: AddressPolicy, hosts: Hosts) -> Self {
-        Self { egress, allow, hosts, known: Mutex::default() }
+        Self { egress, allow, hosts, stand_in: None, known: Mutex::default() }
+    }
+
+    /// For trying a component without a network: requests to `hosts` all go to a server on
+    /// this machine, with the header `tidegate-origin` for where they were meant to go.
+    pub fn stand_in(egress: Arc<Egress>, server: SocketAddr, hosts: Hosts) -> Self {
+        let allow = AddressPolicy { loopback: true, ..AddressPolicy::default() };
+        Self { stand_in: Some(server), ..Self::new(egress, allow, hosts) }
     }
 
     /// The hosts.
@@ -83,7 +93,11 @@ impl HttpReach {
             }
         };
         let rules = Rules { allow, ..Rules::default() };
-        let destination = self.egress.destination(&format!("{origin}/"), rules)?;
+        let url = match self.stand_in {
+            Some(server) => format!("http://{server}/"),
+            None => format!("{origin}/"),
+        };
+        let destination = self.egress.destination(&url, rules)?;
         // A wildcard leads to any number of hosts: beyond the bound connections are not kept.
         if known.len() < DESTINATIONS {
             known.insert(way, destination.clone());
