@@ -45,6 +45,8 @@ mod own_stream;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod plugin_cli;
+#[cfg(test)]
 mod plugin_walk;
 #[cfg(test)]
 mod plugins;

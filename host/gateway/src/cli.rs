@@ -10,6 +10,7 @@ mod compiled;
 mod key;
 mod plugin;
 mod schema;
+mod since;
 mod socket;
 mod status;
 
@@ -146,6 +147,13 @@ pub fn main() -> ExitCode {
 pub(crate) fn say(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A moment for people.
+fn moment(at: tidegate_model::Timestamp) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis)
+        .map_or_else(|_| "-".to_owned(), |at| format!("{at:.3}"))
 }
 
 /// A runtime for commands that ask a running gateway.

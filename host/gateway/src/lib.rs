@@ -6,6 +6,7 @@
 
 mod assembly;
 mod call;
+mod cases;
 pub mod cli;
 pub mod config;
 mod control;

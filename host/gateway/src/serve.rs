@@ -68,9 +68,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The audit log's folder in the data directory.
 pub(crate) const AUDIT_DIR: &str = "audit";
 /// The payloads' folder.
-const PAYLOAD_DIR: &str = "payloads";
+pub(crate) const PAYLOAD_DIR: &str = "payloads";
 /// The store's folder.
-const STORE_DIR: &str = "store";
+pub(crate) const STORE_DIR: &str = "store";
 /// The blob area's folder.
 const BLOB_DIR: &str = "blobs";
 /// The compile cache's folder.

@@ -4,6 +4,7 @@
 //! revision to revision, so a change of policy does not touch a guest.
 
 pub(crate) mod components;
+mod lines;
 pub(crate) mod reach;
 
 use std::{

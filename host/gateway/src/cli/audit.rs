@@ -13,7 +13,7 @@ use tidegate_governance::audit::{Filter, Phase, Row, Status};
 use tidegate_model::{CallId, RefusalCode, Stage, Timestamp};
 use tidegate_store::log::{Reader, Verdict, VerifierKey, key_beside, verify};
 
-use super::{Place, block_on, say, socket};
+use super::{Place, block_on, moment, say, socket};
 use crate::{http::admin::Found, serve::AUDIT_DIR};
 
 #[derive(Debug, Subcommand)]
@@ -175,12 +175,6 @@ fn line(seq: u64, row: &Row) -> String {
         text.push_str(&format!("  {}/{}: {}", note.plugin, note.event, note.verdict));
     }
     text
-}
-
-fn moment(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis)
-        .map_or_else(|_| "-".to_owned(), |at| format!("{at:.3}"))
 }
 
 fn check(wanted: &Verify) -> anyhow::Result<ExitCode> {

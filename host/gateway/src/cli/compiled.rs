@@ -10,10 +10,12 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
 use anyhow::{Context, bail};
+use tidegate_model::{Clock, SystemClock};
 use tidegate_wasm::{CacheKey, CacheSettings, Sandbox, Settings};
 
 use crate::config::user;
@@ -23,6 +25,11 @@ const MOST: u64 = 2 << 30;
 
 /// A sandbox for commands, with what was compiled before where that can be used.
 pub(super) fn sandbox() -> anyhow::Result<Sandbox> {
+    sandbox_at(Arc::new(SystemClock))
+}
+
+/// The same with a clock of the command's own.
+pub(super) fn sandbox_at(clock: Arc<dyn Clock>) -> anyhow::Result<Sandbox> {
     let cache = user::cache_folder().and_then(|folder| match open(&folder.join("tidegate")) {
         Ok(cache) => Some(cache),
         Err(error) => {
@@ -30,7 +37,7 @@ pub(super) fn sandbox() -> anyhow::Result<Sandbox> {
             None
         }
     });
-    let settings = Settings { cache, ..Settings::default() };
+    let settings = Settings { cache, clock, ..Settings::default() };
     Sandbox::new(settings).context("the sandbox for components cannot be set up")
 }
 

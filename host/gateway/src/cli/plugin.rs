@@ -1,17 +1,25 @@
 //! `tidegate plugin`: what developers and administrators do with plugins, one file per command.
 
 mod about;
+mod bench;
 mod bind;
 mod componentize;
 mod edit;
 mod folder;
 mod grant;
+mod inspect;
 mod install;
 mod list;
+mod logs;
 mod new;
+mod producers;
 mod registry;
+mod replay;
+mod run;
 mod sign;
 mod source;
+mod subject;
+mod test;
 mod turn;
 
 use std::{
@@ -34,6 +42,18 @@ pub(super) enum PluginCommand {
     New(new::NewPlugin),
     /// Make a component of a core module that was built for wasm32-unknown-unknown.
     Componentize(componentize::Componentize),
+    /// Show what a component is, offers and asks for.
+    Inspect(inspect::Inspect),
+    /// Run one case of a component, and show what came of it. Exit status 1: not as expected.
+    Run(run::Run),
+    /// Run all cases of a component. Exit status 1: one of them is not met.
+    Test(test::Test),
+    /// Measure one hook of a component.
+    Bench(bench::Bench),
+    /// Show what a component would have said of calls that were recorded; nothing is sent.
+    Replay(replay::Replay),
+    /// Show what a plugin wrote into its log.
+    Logs(logs::Logs),
     /// Show the plugins of a configuration directory, and what they did.
     List(list::List),
     /// Show everything about one plugin.
@@ -78,6 +98,12 @@ pub(super) fn run(command: &PluginCommand) -> anyhow::Result<ExitCode> {
     match command {
         PluginCommand::New(new) => new::run(new),
         PluginCommand::Componentize(componentize) => componentize::run(componentize),
+        PluginCommand::Inspect(inspect) => inspect::run(inspect),
+        PluginCommand::Run(run) => run::run(run),
+        PluginCommand::Test(test) => test::run(test),
+        PluginCommand::Bench(bench) => bench::run(bench),
+        PluginCommand::Replay(replay) => replay::run(replay),
+        PluginCommand::Logs(logs) => logs::run(logs),
         PluginCommand::List(list) => list::list(list),
         PluginCommand::Show(show) => list::show(show),
         PluginCommand::Install(install) => install::run(install),

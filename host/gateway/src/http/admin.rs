@@ -5,6 +5,8 @@
 
 mod audit;
 mod config;
+mod lines;
+mod payload;
 mod status;
 
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, pin::Pin, sync::Arc};
@@ -21,6 +23,8 @@ use tokio::net::UnixListener;
 
 pub(crate) use audit::Found;
 pub(crate) use config::{Applied, Apply};
+pub(crate) use lines::{Lines, Spoken, Wanted as WantedLines};
+pub(crate) use payload::{Kept, Wanted as WantedPayloads};
 pub(crate) use status::Status;
 
 use crate::{call::refusal, control::Control};
@@ -64,7 +68,7 @@ struct Route {
 }
 
 /// Every admin route.
-const ROUTES: [Route; 4] = [
+const ROUTES: [Route; 6] = [
     Route {
         method: Method::GET,
         path: "/api/v1/status",
@@ -82,6 +86,18 @@ const ROUTES: [Route; 4] = [
         path: "/api/v1/audit/find",
         action: AdminAction::AuditRead,
         handle: |control, body| Box::pin(audit::find(control, body)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/v1/audit/payloads",
+        action: AdminAction::PayloadRead,
+        handle: |control, body| Box::pin(payload::read(control, body)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/v1/plugins/lines",
+        action: AdminAction::PluginLogs,
+        handle: |control, body| Box::pin(async move { lines::read(&control, &body) }),
     },
     Route {
         method: Method::POST,

@@ -36,6 +36,10 @@ admin_actions! {
     Status = "admin:status";
     /// Read audit rows.
     AuditRead = "admin:audit_read";
+    /// Read what calls carried, where it was kept: arguments and results.
+    PayloadRead = "admin:payload_read";
+    /// Read what plugins wrote into their logs.
+    PluginLogs = "admin:plugin_logs";
     /// Make an API key.
     KeyCreate = "admin:key_create";
     /// List API keys; never their secrets.
