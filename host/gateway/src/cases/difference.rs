@@ -52,7 +52,7 @@ fn compare(path: &str, was: Option<&Value>, is: Option<&Value>, found: &mut Vec<
 /// The differences for people: `-` what was, `+` what is.
 pub(crate) fn lines(found: &[Difference]) -> Vec<String> {
     let both = found.iter().flat_map(|one| {
-        let path = if one.path.is_empty() { "(all)" } else { &one.path };
+        let path = if one.path.is_empty() { "(all)".to_owned() } else { plain(&one.path) };
         let line = |sign, value: &Value| format!("{sign} {path}: {}", short(value));
         [one.was.as_ref().map(|was| line('-', was)), one.is.as_ref().map(|is| line('+', is))]
     });
@@ -65,10 +65,14 @@ pub(crate) fn lines(found: &[Difference]) -> Vec<String> {
     lines
 }
 
+/// A text that cannot do anything to a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A value in a line, cut where it is long.
 pub(crate) fn short(value: &Value) -> String {
-    let text: String =
-        value.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = plain(&value.to_string());
     match text.char_indices().nth(LENGTH) {
         Some((end, _)) => {
             format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len())

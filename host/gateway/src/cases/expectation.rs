@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    difference::{differences, lines, short},
+    difference::{differences, lines, plain, short},
     file::{Case, CaseEvent, Wanted},
     said::Said,
     stand::Tried,
@@ -105,7 +105,7 @@ fn of_what_it_said(expect: &Value, said: &Said, short_of: &mut Vec<String>) {
             _ => false,
         },
         edits if edits.get("result").is_some() && matches!(said, Said::Edits(_)) => {
-            edits["result"].is_array() && by_tool(&edits["result"]) == by_tool(&value["result"])
+            is_same_edits(&edits["result"], value.get("result"))
         }
         other => *other == value,
     };
@@ -127,8 +127,13 @@ fn of_what_it_said(expect: &Value, said: &Said, short_of: &mut Vec<String>) {
     short_of
         .extend(lines(&differences(expect, &value)).into_iter().map(|line| format!("  {line}")));
     if let Said::Failure { words, .. } = said {
-        short_of.push(format!("  in its words: {words}"));
+        short_of.push(format!("  in its words: {}", plain(words)));
     }
+}
+
+/// Whether these are the same edits.
+fn is_same_edits(expected: &Value, found: Option<&Value>) -> bool {
+    expected.is_array() && Some(by_tool(expected)) == found.map(by_tool)
 }
 
 /// Edits in the order of their tools: the order in which they are given says nothing.

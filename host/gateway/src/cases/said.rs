@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tidegate_model::{Json, Verdict};
 use tidegate_wasm::{BindError, CallError, Description, Failure, Shown, ToolEdit, Trap};
 
-use super::difference::short;
+use super::difference::{plain, short};
 
 /// How a case ended.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Said {
     /// In a line.
     pub(crate) fn told(&self) -> String {
         match self {
-            Self::Failure { name, words } => format!("nothing: {name}: {words}"),
+            Self::Failure { name, words } => format!("nothing: {name}: {}", plain(words)),
             other => short(&other.value()),
         }
     }

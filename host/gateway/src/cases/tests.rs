@@ -45,3 +45,16 @@ fn texts_of_a_case_stay_as_they_are_written() {
     assert_eq!(arguments.as_str(), r#"{"n":  1.0,"a":12345678901234567890123}"#);
     assert!(!case.expects());
 }
+
+#[test]
+fn the_examples_of_the_reference_are_cases() {
+    let text = include_str!("../../../../plugins/cases/README.md");
+    let mut blocks = 0;
+    for block in text.split("```json\n").skip(1) {
+        let json = block.split("```").next().unwrap();
+        let case = Case::parse(json).unwrap_or_else(|error| panic!("{error:#}: {json}"));
+        assert!(case.expects());
+        blocks += 1;
+    }
+    assert_eq!(blocks, 3);
+}

@@ -36,8 +36,8 @@ pub(super) struct Place {
 pub(super) enum Payloads {
     /// The gateway that runs there.
     Gateway(PathBuf),
-    /// The files, with the store that has the keys to them.
-    Files { payloads: tidegate_store::payload::Payloads, _store: Arc<dyn Store> },
+    /// The files, with the keys that the store had.
+    Files(tidegate_store::payload::Payloads),
 }
 
 /// Finds the place, and whether this user may open what lies there.
@@ -89,10 +89,10 @@ impl Payloads {
             EmbeddedStore::sled(options, provider, Arc::new(SystemClock))
         });
         let opened = opening.await?.context("the keys to payloads cannot be had");
-        let store: Arc<dyn Store> = Arc::new(opened?);
+        // The store itself is let go: a gateway that starts meanwhile needs it.
+        let ring = Arc::clone(opened?.keyring());
         let dir = place.data.join(PAYLOAD_DIR);
-        let payloads = tidegate_store::payload::Payloads::open(dir, Arc::clone(store.keyring()))?;
-        Ok(Self::Files { payloads, _store: store })
+        Ok(Self::Files(tidegate_store::payload::Payloads::open(dir, ring)?))
     }
 
     /// The payloads of these rows, in their order; none for a row that has none.
@@ -104,7 +104,7 @@ impl Payloads {
                 let body = serde_json::to_vec(&WantedPayloads { payloads: wanted })?;
                 socket::ask(data, Method::POST, "/api/v1/audit/payloads", body).await?
             }
-            Self::Files { payloads, .. } => {
+            Self::Files(payloads) => {
                 let org = OrgId::default_org();
                 wanted.iter().map(|reference| Kept::open(payloads, &org, reference)).collect()
             }

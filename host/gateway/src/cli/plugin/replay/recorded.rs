@@ -132,8 +132,8 @@ fn parts(text: &str) -> ((Option<Json>, Option<Json>), bool) {
             let rest = cut.strip_prefix("{\"arguments\":").unwrap_or_default();
             let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Box<RawValue>>();
             let arguments = values.next().and_then(Result::ok);
-            let is_whole = |raw: &Box<RawValue>| raw.get().starts_with('{');
-            ((arguments.filter(is_whole).and_then(|raw| json(&raw)), None), true)
+            let arguments = arguments.filter(|raw| raw.get().starts_with('{'));
+            ((arguments.and_then(|raw| json(&raw)), None), true)
         }
         Ok(Payload { arguments, result, .. }) => {
             let masked = serde_json::from_str(text).is_ok_and(|tree| is_masked(&tree));

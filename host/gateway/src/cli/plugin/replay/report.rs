@@ -11,7 +11,7 @@ use super::recorded::Told;
 use crate::{
     cases::{
         Gone, Recorded, Said,
-        difference::{Difference, differences, lines},
+        difference::{Difference, differences, lines, plain},
     },
     cli::{moment, say},
 };
@@ -156,7 +156,8 @@ fn show(line: &Line) {
     }
     let said: Vec<String> = hooks().map(|(way, hook)| format!("{way}: {}", hook.word)).collect();
     let inexact = if line.inexact { "  inexact" } else { "" };
-    let Line { seq, at, target, user, .. } = line;
+    let Line { seq, at, user, .. } = line;
+    let target = plain(&line.target);
     say(&format!("{seq:>8}  {at}  {user:<24} {target:<32} {}{inexact}", said.join(", ")));
     for (way, hook) in hooks() {
         let what = if *way == "before" { "arguments" } else { "answer" };
