@@ -130,6 +130,31 @@ async fn files_that_are_no_cases_are_named_and_nothing_runs() {
 }
 
 #[tokio::test]
+async fn a_folder_in_which_one_was_built_brings_its_cases() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let none = plugin(&["test", folder]).await;
+    assert!(!none.ok && none.stderr.contains("there are no cases in"), "{none:?}");
+    std::fs::create_dir_all(dir.path().join("cases")).unwrap();
+    std::fs::create_dir_all(dir.path().join("target/wasm32-wasip2/release")).unwrap();
+    for entry in std::fs::read_dir(plugins().join("retool/cases")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.path().join("cases").join(path.file_name().unwrap())).unwrap();
+    }
+    let none = plugin(&["test", folder]).await;
+    assert!(!none.ok && none.stderr.contains("build it first"), "{none:?}");
+    let built = dir.path().join("target/wasm32-wasip2/release/retool.wasm");
+    std::fs::copy(guest("retool"), &built).unwrap();
+    for at in [folder, built.to_str().unwrap()] {
+        let cases = dir.path().join("cases");
+        let output = plugin(&["test", at, "--cases", cases.to_str().unwrap()]).await;
+        assert!(output.ok && output.stdout.contains("4 cases, all met"), "{output:?}");
+    }
+    let output = plugin(&["test", folder]).await;
+    assert!(output.ok && output.stdout.contains("4 cases, all met"), "{output:?}");
+}
+
+#[tokio::test]
 async fn doubles_are_what_the_case_says_and_show_what_was_done() {
     let case = |more: Value| {
         let mut case = json!({

@@ -1,12 +1,16 @@
 //! Recorded calls and logs: what `replay` and `logs` show of a gateway that ran.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, process::Stdio};
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 use crate::{
     guests::guest,
-    support::{Era, Mock, MockTool, Setup, TestGateway},
+    support::{Era, Mock, MockTool, Setup, TestGateway, patiently},
 };
 
 const CARD: &str = "4111 1111 1111 1111";
@@ -74,6 +78,54 @@ async fn what_a_plugin_would_have_done_is_shown_beside_a_gateway_and_without_one
     assert_eq!(replayed(&config, &["--connector", "elsewhere"]).await["replayed"], 0);
     without = replayed(&config, &["--since", "2100-01-01T00:00:00Z"]).await;
     assert_eq!(without["calls"], json!([]));
+}
+
+/// What `replay` of the guest that does as it is told says, newest call last.
+async fn replayed_as(gateway: &TestGateway, act: &str) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.json");
+    std::fs::write(&file, json!({ "do": act }).to_string()).unwrap();
+    let (component, config) = (guest("hostile"), gateway.config());
+    let (component, config) = (component.to_str().unwrap(), config.to_str().unwrap());
+    let own = file.to_str().unwrap();
+    let args = ["plugin", "replay", component, "--json", "--gateway", config, "--config", own];
+    let output = Setup::new().bare_cli(&args).await;
+    assert!(output.ok, "{output:?}");
+    serde_json::from_str(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn hooks_hand_over_what_they_know_and_find_it_in_the_next_call() {
+    let mock = echo().await;
+    mock.set_resources(&["note:///1"]);
+    let gateway = recording(&mock).await;
+    let client = gateway.client("alice", "main");
+    for message in ["one", "two"] {
+        client.call("echo", json!({ "message": message })).await.result();
+    }
+    // The server lists it and does not know it when it is read, which is recorded as well.
+    client.request("resources/read", json!({ "uri": "note:///1" })).await.code();
+
+    let handed = replayed_as(&gateway, "state").await;
+    let after = &handed["calls"][1]["after"]["said"]["replace"];
+    assert_eq!(*after, json!({ "state": { "message": "two" } }), "{handed}");
+
+    // Each answers with the count so far, which began at nothing.
+    let kept = replayed_as(&gateway, "state_values").await;
+    let count = |call: usize| kept["calls"][call]["before"]["said"]["answer"]["count"].clone();
+    assert_eq!((count(0), count(1)), (json!(2), json!(4)), "{kept}");
+    assert!(kept["calls"][0].get("after").is_none(), "a hook of the way back ran: {kept}");
+
+    // What was read was not kept, but that it was asked for is known.
+    let refused = replayed_as(&gateway, "refuse").await;
+    let read = &refused["calls"][2];
+    assert_eq!(read["before"]["said"]["refuse"], "not note:///1", "{refused}");
+    assert_eq!(refused["verdicts"], json!({ "refuse": 3 }), "{refused}");
+
+    let failed = replayed_as(&gateway, "trap").await;
+    assert_eq!(failed["tools"]["up/echo"], json!({ "trapped": 2 }), "{failed}");
+    let words = failed["calls"][0]["before"]["words"].as_str().unwrap();
+    assert!(words.contains("it trapped"), "{failed}");
 }
 
 #[tokio::test]
@@ -173,4 +225,34 @@ async fn what_a_plugin_wrote_can_be_read_with_its_calls() {
     assert!(later.ok && later.stdout.is_empty(), "{later:?}");
     let none = gateway.cli(&["plugin", "logs", "nobody"]).await;
     assert!(!none.ok && none.stderr.contains("no version of the plugin `nobody` runs"), "{none:?}");
+}
+
+#[tokio::test]
+async fn lines_are_followed_as_they_are_written() {
+    let mock = echo().await;
+    let component = guest("hostile");
+    let text = format!(
+        "component = {component:?}\ngrants = [\"clock\", \"facts\", \"log\", \"random\", \"state\"]\n\
+         [config]\ndo = \"log\"\ncalls_only = true\n[[bind]]\nvmcp = \"main\"\n"
+    );
+    let gateway = Setup::simple(&mock).file("plugins/talker.toml", &text).start().await;
+    let client = gateway.client("alice", "main");
+    let config = gateway.config();
+    let mut following = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["plugin", "logs", "talker", "--follow", "--config", config.to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    // One after another: what was shown is not shown again.
+    for _ in 0..3 {
+        client.call("echo", json!({ "message": "x" })).await;
+        let rows = gateway.audit().await;
+        let call = rows.iter().rev().find(|row| row["method"] == "tools/call").unwrap();
+        let call = call["id"].as_str().unwrap().to_owned();
+        let line = patiently("a line", lines.next_line()).await.unwrap().unwrap();
+        assert!(line.contains(&call) && line.ends_with("hello from the guest"), "{line}");
+    }
 }
