@@ -37,6 +37,8 @@ pub(super) enum NoContext {
     Unfit(#[from] Unfit),
     #[error("the time `{0:?}` is out of range")]
     Time(Timestamp),
+    #[error("what plugins noted of the session is not known")]
+    Facts,
     #[error("the request does not fit the policy schema: {0}")]
     Cedar(String),
 }
@@ -81,10 +83,9 @@ impl Given<'_> {
             let input = value::input(text, tool.input(), &mentions.input)?;
             pairs.push(("input".to_owned(), input));
         }
-        if wants(part::FACTS)
-            && self.vmcp.is_some()
-            && let Some(facts) = &self.request.facts
-        {
+        // Left out, they would look like a session without any to a policy that asks by `has`.
+        if wants(part::FACTS) && self.vmcp.is_some() {
+            let facts = self.request.facts.as_ref().ok_or(NoContext::Facts)?;
             let facts = facts.iter().map(|fact| Value::new_string(fact.clone()));
             pairs.push(("facts".to_owned(), Value::new_set(facts)));
         }

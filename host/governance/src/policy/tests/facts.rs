@@ -57,6 +57,15 @@ fn facts_that_are_not_known_refuse_where_a_policy_looks_at_them() {
     assert_eq!(mails(&org, &policies, &unknown), refused);
     let search = org.call("crm/search_contacts", r#"{"query":"x"}"#);
     assert!(policies.authorize(&caller("ann", &[], &[]), search, &unknown).is_ok());
+    // Asking by `has` is looking at them as well.
+    for guard in ["context has facts && context.facts.contains(\"x\")", "context == context"] {
+        let org = Org::usual().with(&format!(
+            "permit(principal, action, resource);
+             @id(\"stays\") forbid(principal, action in Action::\"call_tool\", resource in
+             Connector::\"mail\") when {{ {guard} }};"
+        ));
+        assert_eq!(mails(&org, &org.policies(), &unknown), refused, "{guard}");
+    }
     // A permit that cannot be looked at does not permit, whatever else does.
     let org = Org::usual()
         .with(
