@@ -6,6 +6,7 @@
 mod asked;
 mod caller;
 mod contract;
+mod customizing;
 mod everywhere;
 mod lists;
 

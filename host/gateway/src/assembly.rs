@@ -7,6 +7,7 @@
 pub(crate) mod bindings;
 mod chains;
 pub(crate) mod connectors;
+pub(crate) mod customize;
 pub(crate) mod offers;
 pub(crate) mod offline;
 
@@ -17,13 +18,13 @@ use std::{
 };
 
 use tidegate_governance::{
-    catalog::{self, CatalogInput, CustomizerEdit},
+    catalog::{self, CatalogInput},
     policy::{self, PolicyFile, PolicyInput},
 };
 use tidegate_identity::method::api_key::ApiKeys;
-use tidegate_model::{ConnectorId, Offer, OrgId, RevisionId, Tool, ToolName, VirtualMcp, VmcpId};
+use tidegate_model::{ConnectorId, Offer, OrgId, RevisionId, Tool, VirtualMcp};
 use tidegate_upstream::connector::Connector;
-use tidegate_wasm::{Capability, Scope};
+use tidegate_wasm::Capability;
 
 use crate::{
     config::{Problem, Resources, directory, plugin::PluginConfig},
@@ -31,8 +32,9 @@ use crate::{
     records::Records,
     revision::Revision,
 };
-use bindings::{Bindings, PluginBinding};
+use bindings::Bindings;
 use connectors::Connectors;
+use customize::{LastGood, customize};
 
 /// Offers by connector, as a revision uses them.
 pub(crate) type Offers = BTreeMap<ConnectorId, Arc<Offer>>;
@@ -44,6 +46,8 @@ pub(crate) struct Assembly {
     pub(crate) connectors: Connectors,
     /// Records of connectors, pinned names, applied resources.
     pub(crate) records: Records,
+    /// What customizers did last, for when one fails.
+    pub(crate) edits: LastGood,
     /// Tools on one page of a list.
     pub(crate) page: usize,
 }
@@ -74,13 +78,16 @@ impl Assembly {
         let plugins = self.bindings.plugins(&dir, &resources.plugins).await?;
         let opened = self.connectors.open(&dir, &resources.connectors, &self.bindings).await?;
         let offers = self.offers(&org, &resources, &opened).await?;
-        let edits = customize(&org, &vmcps, &plugins, &offers).await?;
+        let customized = customize(&org, &vmcps, &plugins, &offers, &self.edits).await;
         let pinned = self.records.pinned(&org).await.map_err(|error| store_fault(&dir, &error))?;
         let gone = self.gone(&org, &opened).await?;
         let known = Known { offers: &offers, gone: &gone };
         let policies = compile_policies(&org, id, &resources, &vmcps, known)?;
         let before = pinned.clone();
         let pending = opened.keys().filter(|id| !offers.contains_key(*id)).cloned().collect();
+        let not_customized: Vec<_> =
+            customized.failed.iter().map(|failed| failed.notice.clone()).collect();
+        let (edits, good) = customized.take();
         let input = CatalogInput { vmcps, offers: offers.clone(), pending, pinned, edits };
         let compiled = catalog::compile(org.clone(), id, input);
         self.records
@@ -91,13 +98,15 @@ impl Assembly {
         let notes = |plugin: &PluginConfig| {
             plugin.grants.iter().any(|grant| grant == Capability::Facts.name())
         };
+        self.edits.keep(good);
         Ok(Revision {
             id,
+            is_whole: not_customized.is_empty(),
             has_facts: policies.looks_at_facts() || resources.plugins.values().any(notes),
             offers,
             chains,
             snapshot: compiled.snapshot,
-            notices: compiled.notices,
+            notices: compiled.notices.into_iter().chain(not_customized).collect(),
             policies,
             keys,
             connectors: opened,
@@ -218,46 +227,4 @@ fn of_policy(problem: policy::Problem) -> Problem {
         message: problem.message,
         help: problem.suggestion.map(|name| format!("did you mean `{name}`?")),
     }
-}
-
-type Edits = HashMap<(VmcpId, ConnectorId, ToolName), Vec<CustomizerEdit>>;
-
-/// Runs every customizer over the tools of every place where it is bound.
-async fn customize(
-    org: &OrgId,
-    vmcps: &[VirtualMcp],
-    plugins: &[PluginBinding],
-    offers: &Offers,
-) -> Result<Edits, Vec<Problem>> {
-    let mut edits = Edits::new();
-    for plugin in plugins {
-        let Some(customizer) = &plugin.customizer else { continue };
-        for vmcp in vmcps {
-            for connector in &vmcp.connectors {
-                let Some(offer) =
-                    offers.get(connector).filter(|_| plugin.touches(&vmcp.id, connector))
-                else {
-                    continue;
-                };
-                let scope =
-                    Scope { org: org.clone(), vmcp: vmcp.id.clone(), connector: connector.clone() };
-                let is_bound = |tool: &&Arc<Tool>| plugin.is_bound(&vmcp.id, tool);
-                let bound: Vec<_> = offer.tools.iter().filter(is_bound).cloned().collect();
-                let definitions: Vec<_> =
-                    bound.iter().map(|tool| tool.definition.clone()).collect();
-                let made = customizer.edits(&scope, &definitions).await;
-                let made =
-                    made.map_err(|failure| vec![Problem::of(&plugin.file, failure.to_string())])?;
-                for edit in made {
-                    let edited = bound.iter().find(|tool| tool.name == edit.tool);
-                    let Some(tool) = edited else { continue };
-                    let key = (vmcp.id.clone(), connector.clone(), tool.name.clone());
-                    let edit =
-                        CustomizerEdit { change: edit.changes, input_schema: edit.input_schema };
-                    edits.entry(key).or_default().push(edit);
-                }
-            }
-        }
-    }
-    Ok(edits)
 }

@@ -32,6 +32,9 @@ use crate::{
 /// Longest a start waits for connectors that were never seen before.
 const FIRST_SYNC: Duration = Duration::from_secs(20);
 
+/// How often a revision is made again whose customizers failed.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// Why a set of resources was not applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
@@ -200,10 +203,15 @@ impl Control {
         self.refresh.notify_one();
     }
 
-    /// Makes revisions whenever they are asked for; several wishes become one.
+    /// Makes revisions whenever they are asked for; several wishes become one. One whose
+    /// customizers failed is made again after a while: they may have been busy.
     pub(crate) async fn refreshing(self: Arc<Self>) {
         loop {
-            self.refresh.notified().await;
+            let asked = tokio::time::timeout(AGAIN, self.refresh.notified()).await.is_ok();
+            let revision = self.gateway.revision(self.org.as_str());
+            if !asked && revision.is_none_or(|revision| revision.is_whole) {
+                continue;
+            }
             self.refresh_now().await;
         }
     }

@@ -48,6 +48,8 @@ pub(crate) struct Revision {
     pub(crate) views: Views,
     /// Whether a policy looks at what is known of sessions, or a plugin may note it.
     pub(crate) has_facts: bool,
+    /// Whether every customizer did its work; if not, it is made again after a while.
+    pub(crate) is_whole: bool,
     /// Tools on one page of a list.
     pub(crate) page: usize,
 }

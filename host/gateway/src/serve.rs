@@ -42,6 +42,7 @@ use crate::{
         Assembly,
         bindings::{Bindings, Outside},
         connectors::Connectors,
+        customize::LastGood,
     },
     call::cursor::Cursors,
     cli::say,
@@ -155,6 +156,7 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
             .reaching(outside(&plugin_state, &egress)),
         connectors: Connectors::new(egress, environment()),
         records: Records::new(Arc::clone(&store), blobs),
+        edits: LastGood::default(),
         page: config.limits.page,
     };
     let gateway = Arc::new(Gateway::new(Parts {

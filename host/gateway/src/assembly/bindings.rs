@@ -21,7 +21,7 @@ use tidegate_wasm::{
 use crate::{
     config::{
         Problem,
-        plugin::{BindConfig, PluginConfig},
+        plugin::{BindConfig, ModeSetting, PluginConfig},
         problem::sentence,
         vmcp::tool_ref,
     },
@@ -36,6 +36,10 @@ pub(crate) use reach::{Outside, Wanted};
 /// One plugin as a revision uses it.
 #[derive(Debug, Clone)]
 pub(crate) struct PluginBinding {
+    /// Which one.
+    pub(crate) id: PluginId,
+    /// Whether what it does has an effect.
+    pub(crate) mode: ModeSetting,
     /// Its file, for problems.
     pub(crate) file: PathBuf,
     /// As an interceptor, where its component is one.
@@ -271,6 +275,8 @@ impl Bindings {
         let scopes: Result<Vec<_>, String> = config.bind.iter().map(Scope::read).collect();
         let scopes = scopes.map_err(fault)?;
         Ok(PluginBinding {
+            id: id.clone(),
+            mode: config.mode,
             interceptor: interceptor.map(|it| Arc::new(self.bound(id, config, component, it))),
             customizer: customizer.map(Arc::new),
             scopes,

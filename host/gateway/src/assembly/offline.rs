@@ -14,7 +14,7 @@ use tidegate_wire::client::egress::{Egress, Resolver};
 
 use super::{
     Known, Offers, api_keys, bindings::Bindings, compile_policies, connectors::Connectors,
-    customize, virtual_mcps,
+    customize::{LastGood, customize}, virtual_mcps,
 };
 use crate::{
     config::{Problem, Resources, connector::ConnectorKind, directory, plugin::PluginConfig},
@@ -42,7 +42,7 @@ pub(crate) async fn check(
     let bindings = Bindings::new(sandbox).trusting(trust);
     let plugins = bindings.plugins(dir, &resources.plugins).await?;
     let offers = component_offers(dir, resources, &bindings).await?;
-    customize(&org, &vmcps, &plugins, &offers).await?;
+    customize(&org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
     let known = Known { offers: &offers, gone: &[] };
     let policies = compile_policies(&org, RevisionId(1), resources, &vmcps, known)?;
     let mut report = format!(
@@ -83,7 +83,7 @@ pub(crate) async fn check_plugin(
     let plugins = bindings.plugins(dir, &alone).await?;
     if plugins.iter().any(|plugin| plugin.customizer.is_some()) {
         let offers = component_offers(dir, resources, bindings).await?;
-        customize(&org, &vmcps, &plugins, &offers).await?;
+        customize(&org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
     }
     Ok(())
 }

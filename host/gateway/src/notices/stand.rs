@@ -47,7 +47,9 @@ use tidegate_wire::{
 use tokio::sync::{broadcast, watch};
 
 use crate::{
-    assembly::{Assembly, bindings::Bindings, connectors::Connectors, offers},
+    assembly::{
+        Assembly, bindings::Bindings, connectors::Connectors, customize::LastGood, offers,
+    },
     call::{Context, cursor::Cursors},
     config::{ProcessConfig, Resources},
     facts::FactBook,
@@ -234,6 +236,7 @@ impl Stand {
             bindings: Bindings::new(Sandbox::new(Settings::default()).unwrap()),
             connectors: Connectors::new(egress, BTreeMap::new()),
             records: Records::new(Arc::clone(&store), Arc::new(blobs)),
+            edits: LastGood::default(),
             page: 100,
         };
         let gateway = Gateway::new(Parts {
@@ -300,6 +303,7 @@ impl Stand {
             })
             .collect();
         Revision {
+            is_whole: true,
             id,
             offers,
             chains: Chains::default(),

@@ -8,7 +8,8 @@ use std::{
 };
 
 use tidegate_model::{
-    ConnectorId, Json, Offer, OrgId, RevisionId, Tool, ToolName, ToolOverride, VirtualMcp, VmcpId,
+    ConnectorId, Json, Offer, OrgId, PluginId, RevisionId, Tool, ToolName, ToolOverride, VirtualMcp,
+    VmcpId,
 };
 use tidegate_wire::{json::Raw, mcp::header::HeaderParams};
 
@@ -78,6 +79,22 @@ pub enum Notice {
         tool: ToolName,
         /// The chosen name.
         name: String,
+    },
+    /// A customizer failed; its last good edits stay, and tools without any are withheld.
+    #[error(
+        "virtual MCP `{vmcp}`: `{plugin}` could not edit the tools of `{connector}`, so its last good edits stay and {withheld} tools are withheld: {why}"
+    )]
+    NotCustomized {
+        /// The plugin.
+        plugin: PluginId,
+        /// The virtual MCP.
+        vmcp: VmcpId,
+        /// The connector.
+        connector: ConnectorId,
+        /// How many tools are withheld.
+        withheld: usize,
+        /// What the plugin said, or did.
+        why: String,
     },
 }
 
