@@ -43,7 +43,8 @@ impl Rate {
             StateError::Quota | StateError::TooLarge => {
                 "calls cannot be counted, this plugin's space is used up".to_owned()
             }
-            StateError::Unavailable(why) => format!("calls cannot be counted now: {why}"),
+            // What the store says is not for callers.
+            StateError::Unavailable(_) => "calls cannot be counted now, try again later".to_owned(),
         })?;
         if calls <= self.calls {
             return Ok(());

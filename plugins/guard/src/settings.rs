@@ -61,8 +61,12 @@ impl Rule {
     fn knows_all(&self, tool: &str, arguments: &Value) -> Result<(), String> {
         let known = |name: &str| {
             self.arguments.keys().any(|path| {
-                path.strip_prefix(name)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                let first = path.split(['.', '[']).next().unwrap_or_default();
+                // `*` names all of them.
+                first == "*"
+                    || path
+                        .strip_prefix(name)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             })
         };
         let members = arguments.as_object().into_iter().flat_map(serde_json::Map::keys);

@@ -2,13 +2,15 @@
 //!
 //! Owns the rules over tokens: one statement, of a kind that reads, without any word that
 //! writes, calling known functions only. What cannot be told for certain is refused. How a
-//! text becomes tokens is in [`token`], which functions are known in [`functions`].
+//! text becomes tokens is in [`token`], which functions are known in [`functions`], which names
+//! are those of common tables in [`tables`].
 
 use token::{Kind, Token, tokens};
 
 pub(crate) use token::Dialect;
 
 mod functions;
+mod tables;
 mod token;
 
 /// What a statement may begin with.
@@ -69,20 +71,24 @@ const WRITES: &[&str] = &[
     "REPLACE",
     "RESET",
     "RESTORE",
+    "REVERT",
     "REVOKE",
     "ROLLBACK",
     "SAVEPOINT",
     "SET",
+    "SETUSER",
     "SHARE",
     "SHUTDOWN",
     "TRUNCATE",
     "UNLISTEN",
     "UNLOCK",
     "UPDATE",
+    "UPDATETEXT",
     "UPSERT",
     "USE",
     "VACUUM",
     "WAITFOR",
+    "WRITETEXT",
 ];
 
 /// Words that a bracket may follow without being called.
@@ -177,12 +183,14 @@ pub(crate) fn only_reads(text: &str, dialect: Dialect, more: &[String]) -> Resul
         return Err("must be an SQL statement that only reads, such as SELECT".to_owned());
     }
     let explains = matches!(first.as_str(), "EXPLAIN" | "DESC" | "DESCRIBE");
+    let tables = tables::names(tokens);
     for (place, token) in tokens.iter().enumerate() {
         let around = Around { tokens, place };
         if token.is_word() {
             word(token, &around, explains)?;
         }
-        if token.is_name() && around.next_is("(") {
+        // `WITH name (a, b) AS (SELECT …)` calls nothing.
+        if token.is_name() && around.next_is("(") && !tables.contains(&place) {
             call(token, &around, more)?;
         }
     }
@@ -211,33 +219,6 @@ impl<'t> Around<'_, 't> {
 
     fn is_before(&self, text: &str) -> bool {
         self.before(1).is_some_and(|token| token.is_word() && token.upper() == text)
-    }
-
-    /// Whether the brackets that follow are the columns of a common table expression:
-    /// `name (a, b) AS (SELECT …)`. `function(x) AS (a int)` is none.
-    fn names_columns(&self) -> bool {
-        let mut depth = 0_usize;
-        let mut after = self.tokens.iter().skip(self.place + 1).skip_while(|token| {
-            depth = match () {
-                () if token.is("(") => depth + 1,
-                () if token.is(")") => depth.saturating_sub(1),
-                () => depth,
-            };
-            depth > 0
-        });
-        // What is left begins with the closing bracket.
-        after.next();
-        if after.next().map(Token::upper).as_deref() != Some("AS") {
-            return false;
-        }
-        let mut rest =
-            after.skip_while(|token| matches!(token.upper().as_str(), "NOT" | "MATERIALIZED"));
-        let opens = rest.next().is_some_and(|token| token.is("("));
-        let reads = ["SELECT", "WITH", "VALUES", "TABLE"];
-        opens
-            && rest
-                .next()
-                .is_some_and(|token| token.is_word() && reads.contains(&token.upper().as_str()))
     }
 }
 
@@ -271,9 +252,6 @@ fn call(token: &Token<'_>, around: &Around<'_, '_>, more: &[String]) -> Result<(
     }
     // `FROM (…) AS t (a, b)`: the name of columns, not of a function.
     if around.is_before("AS") {
-        return Ok(());
-    }
-    if !qualified && around.names_columns() {
         return Ok(());
     }
     let schema = if qualified { around.before(2).map(Token::plain) } else { None };

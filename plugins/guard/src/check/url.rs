@@ -34,7 +34,7 @@ enum Host {
 /// Whether `url` leads to an allowed host; the error says what it must be.
 pub(crate) fn leads_to(url: &str, allowed: &Allowed<'_>) -> Result<(), String> {
     let (scheme, authority) =
-        read(url).ok_or("must be a plain absolute URL: scheme, host, path")?;
+        read(url).ok_or("must be a plain absolute URL: scheme, host (in ASCII), path")?;
     let usual = ["https".to_owned(), "http".to_owned()];
     let schemes = if allowed.schemes.is_empty() { &usual } else { allowed.schemes };
     if !schemes.contains(&scheme) {
@@ -74,7 +74,8 @@ fn read(url: &str) -> Option<(String, Authority)> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let authority = rest.get(..end)?;
     // Readers differ on which `@` counts, and nobody needs a password here.
-    if authority.contains(['@', '%']) {
+    // What readers make of letters of other scripts differs: `①②⑦.⓪.⓪.①` is 127.0.0.1 to some.
+    if authority.contains(['@', '%']) || !authority.is_ascii() {
         return None;
     }
     let authority = read_authority(authority, default_port(&scheme))?;
@@ -113,7 +114,8 @@ fn read_host(text: &str) -> Option<Host> {
     (name.len() <= 253).then_some(Host::Name(name))
 }
 
-/// One part of a name, in lower case and ASCII.
+/// One part of a name, in lower case and ASCII. Only patterns of the configuration have
+/// letters of other scripts.
 fn label(text: &str) -> Option<String> {
     let lower = text.to_lowercase();
     let plain = |one: char| one.is_ascii_alphanumeric() || one == '-' || one == '_';

@@ -38,6 +38,13 @@ pub(super) struct Token<'t> {
     pub(super) text: &'t str,
 }
 
+impl Token<'_> {
+    /// Whether it is a text in single quotes.
+    fn is_string(&self) -> bool {
+        self.kind == Kind::Value && self.text.starts_with('\'')
+    }
+}
+
 type Doubt = &'static str;
 
 /// Whether a rule holds in a dialect.
@@ -108,6 +115,10 @@ pub(super) fn tokens(text: &str, dialect: Dialect) -> Result<Vec<Token<'_>>, Dou
                 continue;
             }
             b'\'' => {
+                // PostgreSQL joins strings with a line end between, by the rules of the first.
+                if tokens.last().is_some_and(Token::is_string) {
+                    return Err("a string follows a string");
+                }
                 // `E'…'` has escapes where plain strings have none.
                 let before = |prefix| follows(tokens.last(), prefix, text, start);
                 // Oracle's own quotes end elsewhere.
@@ -122,7 +133,7 @@ pub(super) fn tokens(text: &str, dialect: Dialect) -> Result<Vec<Token<'_>>, Dou
             b'[' => reader.bracket()?,
             b'$' => reader.dollar()?,
             b'\\' => return Err("a backslash stands outside a string"),
-            _ if byte.is_ascii_digit() => reader.number(),
+            _ if byte.is_ascii_digit() => reader.number()?,
             _ if byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80 => reader.word()?,
             _ => {
                 reader.at += 1;
@@ -268,18 +279,22 @@ impl Reader<'_> {
         Ok(Kind::Sign)
     }
 
-    /// A dollar-quoted string, or a parameter such as `$1`.
+    /// A dollar-quoted string, or a parameter such as `$1` or `$name`.
     fn dollar(&mut self) -> Result<Kind, Doubt> {
         let rest = self.text.get(self.at + 1..).unwrap_or_default();
         let tag = rest
             .bytes()
             .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80)
             .count();
-        let quotes = rest.as_bytes().get(tag) == Some(&b'$')
-            && !rest.as_bytes().first().is_some_and(u8::is_ascii_digit);
-        if !quotes {
+        if rest.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+            self.digits(|byte| byte.is_ascii_digit());
+            return self.ends_value();
+        }
+        if rest.as_bytes().get(tag) != Some(&b'$') {
             self.at += 1 + tag;
-            return Ok(Kind::Value);
+            // A parameter in some databases, the name of a function in others.
+            return Ok(Kind::Word);
         }
         match self.dialect.dollar_quotes() {
             Rule::Yes => {}
@@ -293,14 +308,47 @@ impl Reader<'_> {
         Ok(Kind::Value)
     }
 
-    fn number(&mut self) -> Kind {
-        while self
-            .peek(0)
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
-        {
+    /// Digits with a fraction and an exponent, or `0x…`. Nothing may be glued to it: databases
+    /// that end the number there would read a word that is not seen here.
+    fn number(&mut self) -> Result<Kind, Doubt> {
+        let digit = |byte: u8| byte.is_ascii_digit();
+        if self.peek(0) == Some(b'0') && matches!(self.peek(1), Some(b'x' | b'X')) {
+            self.at += 2;
+            if self.digits(|byte| byte.is_ascii_hexdigit()) == 0 {
+                return Err("a number has no digits");
+            }
+            return self.ends_value();
+        }
+        self.digits(digit);
+        if self.peek(0) == Some(b'.') {
+            self.at += 1;
+            self.digits(digit);
+        }
+        if matches!(self.peek(0), Some(b'e' | b'E')) {
+            self.at += 1 + usize::from(matches!(self.peek(1), Some(b'+' | b'-')));
+            if self.digits(digit) == 0 {
+                return Err("an exponent has no digits");
+            }
+        }
+        self.ends_value()
+    }
+
+    /// Passes over what fits; returns how much it was.
+    fn digits(&mut self, fits: impl Fn(u8) -> bool) -> usize {
+        let start = self.at;
+        while self.peek(0).is_some_and(&fits) {
             self.at += 1;
         }
-        Kind::Value
+        self.at - start
+    }
+
+    /// A number or parameter ends here.
+    fn ends_value(&self) -> Result<Kind, Doubt> {
+        match self.peek(0) {
+            Some(b'_' | b'$' | b'.' | 0x80..) => Err("something is glued to a number"),
+            Some(byte) if byte.is_ascii_alphanumeric() => Err("something is glued to a number"),
+            _ => Ok(Kind::Value),
+        }
     }
 
     fn word(&mut self) -> Result<Kind, Doubt> {
