@@ -73,66 +73,110 @@ pub(crate) struct Found {
     pub(crate) kind: Kind,
 }
 
-/// Every value of the built-in kinds in `wanted`, in order; they may overlap.
+/// Every value of the built-in kinds in `wanted`, in order of where they begin; they may
+/// overlap, and of several that begin at one place the longest comes first.
 pub(crate) fn find(text: &str, wanted: Kinds) -> Vec<Found> {
     let bytes = text.as_bytes();
-    let mut found = Vec::new();
+    let mut search = Search { bytes, wanted, found: Vec::new(), password: 0..0, secrets: 0 };
     let mut previous = b' ';
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
+    // Behind a value another may begin without a blank between.
+    let mut end = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if at == end {
+            previous = b' ';
+        }
         let may_start = match byte {
             b'+' | b'(' | b':' | b'-' => true,
             _ => is_word(byte) && !is_word(previous),
         };
-        if may_start && let Some(one) = at_start(bytes, at, previous, wanted) {
-            // A password lies behind where it was recognised.
-            at = one.place.end.max(at + 1);
-            previous = b' ';
-            found.push(one);
-        } else {
-            previous = byte;
-            at += 1;
+        if at == search.password.start && !search.password.is_empty() {
+            let place = search.password.clone();
+            search.found.push(Found { place, kind: Kind::PASSWORD });
         }
+        if may_start {
+            search.start(at, previous);
+        }
+        if may_start || at == search.password.start {
+            end = search.found.last().map_or(end, |one| end.max(one.place.end));
+        }
+        previous = byte;
     }
-    found
+    search.found
 }
 
-/// The value that starts at `at`: of several kinds the longest.
-fn at_start(text: &[u8], at: usize, previous: u8, wanted: Kinds) -> Option<Found> {
-    let rest = text.get(at..)?;
-    let first = *rest.first()?;
-    if first == b':'
-        && wanted.has(Kind::PASSWORD)
-        && let Some(place) = secret::password(rest)
-    {
-        return Some(Found { place: at + place.start..at + place.end, kind: Kind::PASSWORD });
+struct Search<'t> {
+    bytes: &'t [u8],
+    wanted: Kinds,
+    found: Vec<Found>,
+    /// The last password of a URL; it lies behind where it was recognised.
+    password: Range<usize>,
+    /// Where the last key ends. What begins inside it is part of it, and looking there for
+    /// more of them would take too long in a text of many.
+    secrets: usize,
+}
+
+impl Search<'_> {
+    /// Adds every value that starts at `at`.
+    fn start(&mut self, at: usize, previous: u8) {
+        let text = self.bytes;
+        let Some(rest) = text.get(at..) else { return };
+        let Some(&first) = rest.first() else { return };
+        if first == b':'
+            && self.wanted.has(Kind::PASSWORD)
+            && let Some(place) = secret::password(rest)
+        {
+            self.password = at + place.start..at + place.end;
+        }
+        let from = self.found.len();
+        for kind in kinds(first, previous) {
+            let is_secret = matches!(*kind, Kind::KEY | Kind::PRIVATE_KEY);
+            if !self.wanted.has(*kind) || is_secret && at < self.secrets {
+                continue;
+            }
+            let Some(length) = length(text, at, *kind) else { continue };
+            let place = at..at + length;
+            // `password@host` of a URL is no address.
+            let crosses = self.password.contains(&at) && place.end > self.password.end;
+            if *kind == Kind::EMAIL && crosses {
+                continue;
+            }
+            if is_secret {
+                self.secrets = place.end;
+            }
+            self.found.push(Found { place, kind: *kind });
+        }
+        // Of equals the first, so that what proves itself by a checksum gives the name.
+        let new = self.found.get_mut(from..).unwrap_or_default();
+        new.sort_by_key(|one| std::cmp::Reverse(one.place.end));
     }
-    let kinds: &[Kind] = match first {
+}
+
+/// What may begin with this byte.
+fn kinds(first: u8, previous: u8) -> &'static [Kind] {
+    match first {
         b'-' => &[Kind::PRIVATE_KEY],
-        _ if is_word(first) => match first {
-            b'0'..=b'9' => &[Kind::CARD, Kind::SSN, Kind::PHONE, Kind::IP, Kind::EMAIL],
-            b'a'..=b'f' | b'A'..=b'F' => &[Kind::IBAN, Kind::KEY, Kind::IP, Kind::EMAIL],
-            _ => &[Kind::IBAN, Kind::KEY, Kind::EMAIL],
-        },
+        b'0'..=b'9' => &[Kind::CARD, Kind::SSN, Kind::PHONE, Kind::IP, Kind::EMAIL],
+        b'a'..=b'f' | b'A'..=b'F' => &[Kind::IBAN, Kind::KEY, Kind::IP, Kind::EMAIL],
+        _ if is_word(first) => &[Kind::IBAN, Kind::KEY, Kind::EMAIL],
         _ if is_word(previous) => &[],
         b':' => &[Kind::IP],
         _ => &[Kind::PHONE],
-    };
-    let found = kinds.iter().filter(|kind| wanted.has(**kind)).filter_map(|kind| {
-        let length = match *kind {
-            Kind::CARD => account::card(rest),
-            Kind::IBAN => account::iban(rest),
-            Kind::EMAIL => token::email(rest),
-            Kind::PHONE => contact::phone(rest),
-            Kind::IP => contact::ip(text, at),
-            Kind::SSN => contact::ssn(rest),
-            Kind::PRIVATE_KEY => secret::private_key(rest),
-            _ => token::key(rest),
-        }?;
-        Some(Found { place: at..at + length, kind: *kind })
-    });
-    // Of equals the first, so that what proves itself by a checksum wins.
-    found.reduce(|best, one| if one.place.len() > best.place.len() { one } else { best })
+    }
+}
+
+/// Length of the value of that kind that starts at `at`.
+fn length(text: &[u8], at: usize, kind: Kind) -> Option<usize> {
+    let rest = text.get(at..)?;
+    match kind {
+        Kind::CARD => account::card(rest),
+        Kind::IBAN => account::iban(rest),
+        Kind::EMAIL => token::email(rest),
+        Kind::PHONE => contact::phone(rest),
+        Kind::IP => contact::ip(text, at),
+        Kind::SSN => contact::ssn(rest),
+        Kind::PRIVATE_KEY => secret::private_key(rest),
+        _ => token::key(rest),
+    }
 }
 
 /// Letters, digits, and the underscore, which joins the parts of keys. Words of other scripts

@@ -30,10 +30,9 @@ impl Redact {
         decision(message.judge(&self.config, json)).into()
     }
 
-    fn answer(&self, context: &Context, answer: &Answer) -> Review {
+    fn answer(&self, target: &str, answer: &Answer) -> Review {
         let direction = Direction::Results;
-        let message =
-            Message { direction, what: "results", target: &context.target, changeable: None };
+        let message = Message { direction, what: "results", target, changeable: None };
         match message.judge(&self.config, answer.json()) {
             Verdict::Proceed => Review::Proceed,
             Verdict::Replace(json) => Review::Replace(json),
@@ -63,7 +62,7 @@ impl Interceptor for Redact {
     }
 
     fn after_call(&self, context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
-        self.answer(context, answer)
+        self.answer(&context.target, answer)
     }
 
     fn before_prompt(&self, context: &Context, arguments: &str, _round: &Round) -> Outcome {
@@ -71,7 +70,7 @@ impl Interceptor for Redact {
     }
 
     fn after_prompt(&self, context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
-        self.answer(context, answer)
+        self.answer(&context.target, answer)
     }
 
     fn before_read(&self, context: &Context, _round: &Round) -> Outcome {
@@ -83,7 +82,8 @@ impl Interceptor for Redact {
     }
 
     fn after_read(&self, context: &Context, answer: &Answer, _state: Option<&[u8]>) -> Review {
-        self.answer(context, answer)
+        // The URI may hold what is found in it.
+        self.answer(&context.connector, answer)
     }
 
     fn before_completion(&self, context: &Context, argument: &str) -> Outcome {
@@ -96,14 +96,15 @@ impl Interceptor for Redact {
         answer: &Answer,
         _state: Option<&[u8]>,
     ) -> Review {
-        self.answer(context, answer)
+        self.answer(&context.target, answer)
     }
 
     fn on_question(&self, context: &Context, params: &str) -> QuestionDecision {
         let message = Message {
             direction: Direction::Questions,
             what: "questions",
-            target: &context.target,
+            // What is asked about may be a URI.
+            target: &context.connector,
             changeable: Some(message::of_question(&context.method)),
         };
         match message.judge(&self.config, params) {

@@ -5,7 +5,7 @@
 use crate::{
     review::Review,
     settings::{Direction, Settings},
-    walk,
+    walk::{self, Stand},
 };
 
 /// What a message may become.
@@ -38,9 +38,10 @@ impl Message<'_> {
     pub(crate) fn judge(self, config: &str, json: &str) -> Verdict {
         self.with(config, |review| {
             walk::replace_strings(json, |stand, text| {
-                // Another URI would be another resource.
-                let link = self.direction == Direction::Results && stand.own == "uri";
-                let fixed = self.changeable.is_some_and(|all| !all.contains(&stand.outermost));
+                let link = self.direction == Direction::Results && names_resource(stand);
+                let fixed = self
+                    .changeable
+                    .is_some_and(|all| !stand.outermost().is_some_and(|name| all.contains(&name)));
                 if !link && !fixed {
                     review.text(text)
                 } else {
@@ -75,6 +76,24 @@ impl Message<'_> {
             Err(text) => Verdict::Refuse(text),
         }
     }
+}
+
+/// Where the URI of a resource stands: of one that was read, or of a block of content, which a
+/// tool's result has in a list and a message of a prompt alone. Any other member of that name
+/// is a text like all.
+const RESOURCES: [&[Option<&str>]; 7] = [
+    &[Some("contents"), None],
+    &[Some("content"), None],
+    &[Some("content"), None, Some("resource")],
+    &[Some("messages"), None, Some("content")],
+    &[Some("messages"), None, Some("content"), Some("resource")],
+    &[Some("messages"), None, Some("content"), None],
+    &[Some("messages"), None, Some("content"), None, Some("resource")],
+];
+
+/// Whether this names a resource: another URI would be another resource.
+fn names_resource(stand: Stand<'_>) -> bool {
+    RESOURCES.iter().any(|containers| stand.is(containers, "uri"))
 }
 
 /// The members of a question's parameters that the contract lets an interceptor change.

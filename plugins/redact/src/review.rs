@@ -43,7 +43,7 @@ impl<'a> Review<'a> {
     /// Looks at a text that can be changed; returns what it becomes.
     #[inline(never)]
     pub(crate) fn text(&mut self, text: &str) -> Option<String> {
-        let found = self.found(text);
+        let found = self.found(text, |action| action);
         let mut out: Option<String> = None;
         let mut copied = 0;
         for one in found {
@@ -61,7 +61,11 @@ impl<'a> Review<'a> {
 
     /// Looks at a text that cannot be changed: only `block` and `alert` have an effect.
     pub(crate) fn fixed(&mut self, text: &str) {
-        for one in self.found(text) {
+        let possible = |action| match action {
+            Action::Hash | Action::Mask => Action::Ignore,
+            other => other,
+        };
+        for one in self.found(text, possible) {
             match self.settings.action(one.kind) {
                 Action::Block => self.blocked = self.blocked.or(Some(one.kind)),
                 Action::Alert => *self.alerts.entry(one.kind).or_default() += 1,
@@ -98,9 +102,9 @@ impl<'a> Review<'a> {
     }
 
     /// What is found, in order, each place once. Where finds overlap they are one, and the
-    /// strictest action holds for all of it.
+    /// strictest action, of those that are `possible`, holds for all of it.
     #[inline(never)]
-    fn found(&self, text: &str) -> Vec<Found> {
+    fn found(&self, text: &str, possible: fn(Action) -> Action) -> Vec<Found> {
         let mut found = find(text, self.wanted);
         for (kind, pattern) in &self.settings.patterns {
             let own = pattern.find_iter(text).filter(|one| !one.is_empty());
@@ -115,7 +119,8 @@ impl<'a> Review<'a> {
             match merged.last_mut() {
                 Some(last) if one.place.start < last.place.end => {
                     last.place.end = last.place.end.max(one.place.end);
-                    if self.settings.action(one.kind) > self.settings.action(last.kind) {
+                    let action = |kind| possible(self.settings.action(kind));
+                    if action(one.kind) > action(last.kind) {
                         last.kind = one.kind;
                     }
                 }

@@ -204,6 +204,44 @@ fn custom_patterns_join_the_kinds() {
 }
 
 #[test]
+fn what_overlaps_is_found_and_the_strictest_action_holds() {
+    let both = r#"{"mask":["phone","email","password","ip"],"block":["card","key"]}"#;
+    let blocked = [
+        "+4111 1111 1111 1111",
+        "sk-proj-abcDEF0123456789abcd@x.org",
+        "https://4111111111111111:pw@host/",
+        "https://u:sk-proj-abcDEF0123456789abcd@x.org/",
+        "4111111111111111@b.de",
+    ];
+    for text in blocked {
+        let verdict = judge(both, &serde_json::Value::from(text).to_string());
+        assert!(matches!(verdict, Verdict::Refuse(_)), "{text}: {verdict:?}");
+    }
+    let table = [
+        ("https://jane@x.org:pw@host.example/", "https://[email]:[password]@host.example/"),
+        ("https://u:a@b.de@host.example/", "https://u:[password]@host.example/"),
+        ("x://u:s3cr3t@host.example/ a@b.de", "x://u:[password]@host.example/ [email]"),
+        ("+4111 1111 1111 1111", "[phone]"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(masked(text), expected, "{text}");
+    }
+    // Of a text that cannot be changed, what has an effect there counts.
+    let config = r#"{"mask":["phone"],"alert":["card"]}"#;
+    assert_eq!(ARGUMENTS.judge_fixed(config, "x:+4111 1111 1111 1111"), Verdict::Proceed);
+    double::with(|double| assert!(double.facts.contains("redact:found:card")));
+}
+
+#[test]
+fn many_keys_in_one_text_are_found_in_time() {
+    // Looked at from every start to the end, this would take hours.
+    for piece in ["sk-", "-----BEGIN PRIVATE KEY-----\n", "eyJ.eyJ.", "::1 ", "4111 ", "a@"] {
+        let text = piece.repeat((1 << 20) / piece.len());
+        judge(ALL, &serde_json::Value::from(text).to_string());
+    }
+}
+
+#[test]
 fn what_cannot_be_changed_is_blocked_or_reported_only() {
     let uri = "crm://people/a@b.de";
     assert_eq!(ARGUMENTS.judge_fixed("{}", uri), Verdict::Proceed);
@@ -216,6 +254,10 @@ fn what_cannot_be_changed_is_blocked_or_reported_only() {
     let nested = r#"{"value":{"name":["a@b.de"]},"name":{"value":"a@b.de"}}"#;
     let expected = r#"{"value":{"name":["[email masked]"]},"name":{"value":"a@b.de"}}"#;
     assert_eq!(only.judge("{}", nested), Verdict::Replace(expected.into()));
+    // A name is what it means, not how it is written.
+    let escaped = r#"{"v\u0061lue":"a@b.de","n\u0061me":"a@b.de"}"#;
+    let expected = r#"{"v\u0061lue":"[email masked]","n\u0061me":"a@b.de"}"#;
+    assert_eq!(only.judge("{}", escaped), Verdict::Replace(expected.into()));
 }
 
 #[test]
@@ -225,9 +267,30 @@ fn a_uri_in_a_result_stays_what_it_is() {
     let config = r#"{"replacement":"X"}"#;
     assert_eq!(judge(config, json), Verdict::Replace(expected.into()));
     assert!(matches!(
-        judge(r#"{"block":["email"]}"#, r#"{"uri":"crm://a@b.de"}"#),
+        judge(r#"{"block":["email"]}"#, r#"{"contents":[{"uri":"crm://a@b.de"}]}"#),
         Verdict::Refuse(_)
     ));
+    let stays = [
+        r#"{"content":[{"type":"resource_link","uri":"crm://a@b.de"}]}"#,
+        r#"{"content":[{"type":"resource","resource":{"ur\u0069":"crm://a@b.de"}}]}"#,
+        r#"{"messages":[{"content":{"type":"resource_link","uri":"crm://a@b.de"}}]}"#,
+        r#"{"messages":[{"content":{"type":"resource","resource":{"uri":"crm://a@b.de"}}}]}"#,
+    ];
+    for json in stays {
+        assert_eq!(judge(config, json), Verdict::Proceed, "{json}");
+    }
+    let texts = [
+        r#"{"uri":"crm://a@b.de"}"#,
+        r#"{"structuredContent":{"uri":"crm://a@b.de"}}"#,
+        r#"{"content":[{"annotations":{"uri":"crm://a@b.de"}}]}"#,
+        r#"{"contents":{"uri":"crm://a@b.de"}}"#,
+        r#"{"contents":{"":{"uri":"crm://a@b.de"}}}"#,
+        r#"{"content":[["x"],{"resource":{"x":[]},"deep":{"resource":{"uri":"crm://a@b.de"}}}]}"#,
+    ];
+    for json in texts {
+        let expected = json.replace("crm://a@b.de", "crm://X");
+        assert_eq!(judge(config, json), Verdict::Replace(expected), "{json}");
+    }
     let sent = ARGUMENTS.judge(config, r#"{"uri":"crm://a@b.de"}"#);
     assert_eq!(sent, Verdict::Replace(r#"{"uri":"crm://X"}"#.into()));
 }
@@ -350,6 +413,24 @@ fn every_event_is_looked_at() {
     assert!(matches!(read.decision, Decision::Refuse(text) if !text.contains("6789")));
     let read = redact.before_read(&context("resources/read", "crm://a@b.de"), &round);
     assert!(matches!(read.decision, Decision::Proceed));
+}
+
+#[test]
+fn a_uri_is_neither_logged_nor_told() {
+    let redact = Redact::configure(r#"{"alert":["email"],"block":["ssn"]}"#).unwrap();
+    let uri = "crm://ssn/123-45-6789";
+    let answer = Answer::Result(r#"{"contents":[{"text":"a@b.de 123-45-6789"}]}"#.into());
+    let read = redact.after_read(&context("resources/read", uri), &answer, None);
+    assert!(
+        matches!(read, Review::Refuse(text) if text.contains("`crm`") && !text.contains("6789"))
+    );
+    let asked = redact
+        .on_question(&context("elicitation/create", uri), r#"{"message":"a@b.de 123-45-6789"}"#);
+    assert!(matches!(asked, QuestionDecision::Refuse(text) if !text.contains("6789")));
+    double::with(|double| {
+        assert_eq!(double.lines.len(), 2);
+        assert!(double.lines.iter().all(|(_, line)| !line.contains("6789")), "{:?}", double.lines);
+    });
 }
 
 #[test]

@@ -6,13 +6,33 @@
 
 use std::{borrow::Cow, ops::Range};
 
-/// Where a string value stands; names are as they are written, escapes included.
+/// The name of a member without its escapes; none for an element of a list, and for the whole.
+type Name<'a> = Option<Cow<'a, str>>;
+
+/// Where a string value stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stand<'a> {
-    /// The member of the outermost object that it is in, empty where there is none.
-    pub(crate) outermost: &'a str,
-    /// The member whose value it is, empty for an element of a list.
-    pub(crate) own: &'a str,
+    /// What it is in, the outermost first, which is the whole.
+    containers: &'a [Name<'a>],
+    own: Option<&'a str>,
+}
+
+impl Stand<'_> {
+    /// The member of the outermost object that it is in.
+    pub(crate) fn outermost(&self) -> Option<&str> {
+        match self.containers {
+            [] | [_] => self.own,
+            [_, first, ..] => first.as_deref(),
+        }
+    }
+
+    /// Whether it is the member `own` in these containers; `None` is an element of a list.
+    pub(crate) fn is(&self, containers: &[Option<&str>], own: &str) -> bool {
+        let inner = self.containers.get(1..).unwrap_or_default();
+        self.own == Some(own)
+            && inner.len() == containers.len()
+            && inner.iter().zip(containers).all(|(one, wanted)| one.as_deref() == *wanted)
+    }
 }
 
 /// Offers every string value (not the names of members) to `visit`. Returns the text with what
@@ -23,26 +43,26 @@ pub(crate) fn replace_strings(
 ) -> Option<String> {
     let bytes = json.as_bytes();
     let mut splice = Splice { json, out: None, copied: 0 };
-    let (mut outermost, mut own): (Range<usize>, Range<usize>) = (0..0, 0..0);
-    let (mut at, mut depth) = (0, 0_usize);
+    let mut containers: Vec<Name<'_>> = Vec::new();
+    let mut own: Name<'_> = None;
+    let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'{' | b'[' => (depth, own) = (depth + 1, 0..0),
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b',' => own = 0..0,
+            b'{' | b'[' => containers.push(own.take()),
+            b'}' | b']' => {
+                containers.pop();
+                own = None;
+            }
+            b',' => own = None,
             b'"' => {
                 let open = at;
                 at = end_of_string(bytes, open + 1) + 1;
+                let literal = json.get(open..at).unwrap_or_default();
                 if is_name(bytes, at) {
-                    own = open + 1..at - 1;
-                    if depth == 1 {
-                        outermost = own.clone();
-                    }
+                    own = text_of(literal);
                     continue;
                 }
-                let name = |range: &Range<usize>| json.get(range.clone()).unwrap_or_default();
-                let stand = Stand { outermost: name(&outermost), own: name(&own) };
-                let literal = json.get(open..at).unwrap_or_default();
+                let stand = Stand { containers: &containers, own: own.as_deref() };
                 if let Some(text) = text_of(literal).and_then(|text| visit(stand, &text)) {
                     splice.put(open..at, &text);
                 }
