@@ -96,7 +96,8 @@ impl Binding<'_> {
         let config = Sha256::digest(self.config.as_str()).into();
         let breaker = shared.breakers.of((Arc::from(self.name), *self.component.sha256(), config));
         let granted = (self.grants, self.reach.clone());
-        let recipe = Recipe::new(self.name, self.limits, granted, shared);
+        let recipe =
+            Recipe::new(self.name, self.limits, granted, (shared, self.component.places()));
         Ok(Prepared::new(world, self.config.clone(), recipe, breaker))
     }
 }

@@ -85,8 +85,11 @@ impl Breaker {
             (Pass::Usual, Ending::Trapped) => self.trapped(now),
             (Pass::Usual, Ending::Well | Ending::Neither) => {}
             (Pass::Trial, Ending::Well) => {
-                *self.stand() = Stand::Closed(VecDeque::new());
+                let mut stand = self.stand();
+                *stand = Stand::Closed(VecDeque::new());
+                // Under the lock, or a trap that opens it meanwhile would be forgotten.
                 self.tripped.store(false, Ordering::Relaxed);
+                drop(stand);
                 tracing::info!(
                     plugin = &*self.plugin,
                     "the plugin runs again: its trial went well"

@@ -17,6 +17,7 @@ use crate::{
     cache::hex,
     capabilities::{http, wasi},
     counters::Said,
+    engine,
     hook::{Prepared, run},
     nesting, output,
     recipe::Recipe,
@@ -64,6 +65,17 @@ pub enum LoadError {
     UnknownVersion {
         /// The version in its names.
         version: String,
+    },
+    /// It exports something of the contract that is not in its version.
+    #[error(
+        "the component exports `{export}`, which version `{version}` of the contract does not \
+         have; correct the name, or build all of it for one version"
+    )]
+    UnknownExport {
+        /// The export's name.
+        export: String,
+        /// The version that it was built for, by its other exports.
+        version: &'static str,
     },
     /// It imports what does not exist here.
     #[error(
@@ -219,6 +231,11 @@ impl Component {
         &self.loaded.shared
     }
 
+    /// Places in the pool that one instance takes.
+    pub(crate) fn places(&self) -> u32 {
+        places(&self.loaded.compiled)
+    }
+
     pub(crate) fn adapt(&self, grants: Grants) -> Result<Box<dyn world::World>, LoadError> {
         let pre = link(&self.loaded, grants).map_err(|error| mismatch(&error))?;
         let functions = &self.loaded.functions;
@@ -291,16 +308,28 @@ fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
+/// The one version of the contract whose interfaces it exports. A guard that is never called
+/// for want of a letter in its name would guard nothing, so every name must be known.
 fn version(shared: &Shared, compiled: &Compiled) -> Result<Version, LoadError> {
-    for (name, _) in compiled.component_type().exports(&shared.engine) {
-        if let Some((_, version)) =
-            name.strip_prefix(world::PACKAGE).and_then(|rest| rest.split_once('@'))
-        {
-            return Version::parse(version)
-                .ok_or_else(|| LoadError::UnknownVersion { version: version.to_owned() });
+    let mut found = Version::Any;
+    let kind = compiled.component_type();
+    let exports = kind.exports(&shared.engine);
+    let ours = exports.filter_map(|(name, _)| Some((name, name.strip_prefix(world::PACKAGE)?)));
+    for (name, rest) in ours {
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+        if found == Version::Any {
+            found = Version::parse(version)
+                .ok_or_else(|| LoadError::UnknownVersion { version: version.to_owned() })?;
+        }
+        // A composed component may pass the types on; there is nothing in them to call.
+        let is_known =
+            interface == "types" || Interface::ALL.iter().any(|it| it.name() == interface);
+        if !is_known || version != found.name() {
+            let export = name.to_owned();
+            return Err(LoadError::UnknownExport { export, version: found.name() });
         }
     }
-    Ok(Version::Any)
+    Ok(found)
 }
 
 /// What a component offers that exports nothing of the contract.
@@ -355,12 +384,19 @@ fn imports(
     Ok((capabilities, needs_wasi))
 }
 
+/// Places that one instance takes, by its memories: of them the pool has few.
+fn places(compiled: &Compiled) -> u32 {
+    let memories = compiled.resources_required().map(|needs| needs.num_memories);
+    engine::places(memories)
+}
+
 /// Asks the component, with every capability linked but none needed: a schema is constant.
 async fn schema(loaded: &Loaded) -> Result<(Json, Validator), LoadError> {
     let pre = link(loaded, Grants::all()).map_err(|error| mismatch(&error))?;
     let world = loaded.version.adapt(pre, &loaded.functions).map_err(|error| mismatch(&error))?;
     let limits = Limits { host_calls: 0, spares: Some(0), ..Limits::CUSTOMIZER };
-    let recipe = Recipe::new("schema", limits, (Grants::NONE, Reach::default()), &loaded.shared);
+    let granted = (Grants::NONE, Reach::default());
+    let recipe = Recipe::new("schema", limits, granted, (&loaded.shared, places(&loaded.compiled)));
     // Asked once, so nothing could open this breaker.
     let breaker = Arc::new(Breaker::new(&recipe.voice.plugin));
     let prepared = Prepared::new(world, Json::empty_object(), recipe, breaker);

@@ -24,6 +24,11 @@ const WARM: u32 = 16;
 /// Ticks without any guest after which the ticking thread goes to sleep.
 const IDLE_TICKS: u32 = 200;
 
+/// Core instances, memories and tables that one component may have, each.
+const PARTS: u32 = 16;
+/// Memories that the pool has for each place.
+const MEMORIES: u32 = 2;
+
 pub(crate) fn engine(allocation: Allocation) -> Result<Engine> {
     let mut config = Config::new();
     config
@@ -50,18 +55,26 @@ pub(crate) fn engine(allocation: Allocation) -> Result<Engine> {
     Engine::new(&config)
 }
 
+/// Places in the pool that an instance with so many memories takes; where they cannot be
+/// told, as many as it can take.
+pub(crate) fn places(memories: Option<u32>) -> u32 {
+    memories.map_or(PARTS, |memories| memories.min(PARTS)).div_ceil(MEMORIES).max(1)
+}
+
 fn pool(instances: u32) -> PoolingAllocationConfig {
-    // A component that was not written for us may consist of several core modules.
-    let parts = instances.saturating_mul(4);
+    // A component that was not written for us may consist of several core modules. These and
+    // tables take little room, so there are enough for every instance; memories are reserved
+    // by the gigabyte, so an instance with more of them takes several places.
+    let parts = instances.saturating_mul(PARTS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(parts)
-        .total_memories(instances.saturating_mul(2))
+        .total_memories(instances.saturating_mul(MEMORIES))
         .total_tables(parts)
         .total_stacks(instances)
-        .max_memories_per_component(16)
-        .max_tables_per_component(16)
-        .max_core_instances_per_component(16)
+        .max_memories_per_component(PARTS)
+        .max_tables_per_component(PARTS)
+        .max_core_instances_per_component(PARTS)
         .max_memory_size(Limits::CONNECTOR.memory.max(256 << 20))
         .table_elements(Limits::CONNECTOR.table_elements)
         .linear_memory_keep_resident(KEPT)

@@ -127,7 +127,9 @@ impl Failure {
             Stop::HostCalls => {
                 Self::Trap { plugin, trap: Trap::TooManyHostCalls(limits.host_calls) }
             }
-            Stop::BadHostCall(text) => Self::Trap { plugin, trap: Trap::BadHostCall(text) },
+            Stop::BadHostCall(text) | Stop::SessionFull(text) => {
+                Self::Trap { plugin, trap: Trap::BadHostCall(text) }
+            }
             Stop::Host(text) => Self::Host { plugin, source: text.into() },
         }
     }

@@ -87,6 +87,8 @@ struct Tally<'p> {
     prepared: &'p Prepared,
     started: Instant,
     pass: Option<Pass>,
+    /// What became of it depends on the session: other sessions must not lose the plugin.
+    excused: bool,
     ended: bool,
 }
 
@@ -97,7 +99,7 @@ impl Tally<'_> {
         self.prepared.counters.ended(self.started.elapsed(), said);
         let ending = match said {
             Ok(_) => Ending::Well,
-            Err(Failure::Trap { .. }) => Ending::Trapped,
+            Err(Failure::Trap { .. }) if !self.excused => Ending::Trapped,
             Err(_) => Ending::Neither,
         };
         if let Some(pass) = self.pass {
@@ -143,7 +145,7 @@ impl<'p> Work<'p> {
         let started = Instant::now();
         let recipe = &prepared.recipe;
         let limits = &prepared.limits;
-        let mut tally = Tally { prepared, started, pass: None, ended: false };
+        let mut tally = Tally { prepared, started, pass: None, excused: false, ended: false };
         let Some(pass) = prepared.breaker.admit(recipe.shared.now()) else {
             return Err(tally.failed(Failure::BreakerOpen { plugin: Arc::clone(&prepared.name) }));
         };
@@ -163,7 +165,7 @@ impl<'p> Work<'p> {
                 (spare.store, Some(spare.instance), spare.permit)
             }
             None => {
-                let Some(permit) = recipe.shared.room(deadline).await else {
+                let Some(permit) = recipe.shared.room(recipe.places, deadline).await else {
                     let advice =
                         "all instances are taken: raise the number of instances, or call less";
                     return Err(tally.failed(busy(advice)));
@@ -213,7 +215,11 @@ impl<'p> Work<'p> {
     ) -> Result<U, Failure> {
         let said = match said {
             Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(self.classify(&error)),
+            Some(Err(error)) => {
+                let stop = self.store.data().stop.as_ref();
+                self.tally.excused = matches!(stop, Some(Stop::SessionFull(_)));
+                Err(self.classify(&error))
+            }
             None => Err(self.stopped(Stop::Deadline)),
         };
         let Self { mut tally, store, pace, .. } = self;

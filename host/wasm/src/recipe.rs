@@ -18,6 +18,8 @@ pub(crate) struct Recipe {
     pub(crate) shared: Arc<Shared>,
     pub(crate) voice: Arc<Voice>,
     pub(crate) limits: Limits,
+    /// Places in the pool that one instance takes.
+    pub(crate) places: u32,
     grants: Grants,
     reach: Reach,
 }
@@ -33,14 +35,14 @@ impl Recipe {
         name: &str,
         limits: Limits,
         (grants, reach): (Grants, Reach),
-        shared: &Arc<Shared>,
+        (shared, places): (&Arc<Shared>, u32),
     ) -> Self {
         let voice = Voice {
             plugin: name.into(),
             lines: Arc::new(Lines::default()),
             clock: Arc::clone(&shared.clock),
         };
-        Self { shared: Arc::clone(shared), voice: Arc::new(voice), limits, grants, reach }
+        Self { shared: Arc::clone(shared), voice: Arc::new(voice), limits, places, grants, reach }
     }
 
     /// A store that serves nobody yet.

@@ -28,7 +28,8 @@ use crate::{
 pub enum Allocation {
     /// Slots set aside at start; the fast way.
     Pooling {
-        /// Instances that may exist at once; further hooks wait for one to end.
+        /// Instances that may exist at once; further hooks wait for one to end. One of a
+        /// component with many memories counts for several.
         instances: u32,
     },
     /// Mapped for every instance: slower, but without a large address range.
@@ -105,27 +106,37 @@ impl Shared {
         (self.moment)()
     }
 
-    /// A place for an instance, as soon as there is one before the deadline. Instances that
-    /// were made ahead give way.
-    pub(crate) async fn room(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+    /// Places for one instance, as soon as there are so many before the deadline. Instances
+    /// that were made ahead give way.
+    pub(crate) async fn room(
+        &self,
+        places: u32,
+        deadline: Instant,
+    ) -> Option<OwnedSemaphorePermit> {
+        let places = self.at_most(places);
         loop {
-            if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
-                return Some(place);
+            if let Ok(taken) = Arc::clone(&self.room).try_acquire_many_owned(places) {
+                return Some(taken);
             }
             if !self.reclaim() {
                 break;
             }
         }
-        let place = Arc::clone(&self.room).acquire_owned();
-        tokio::time::timeout_at(deadline.into(), place).await.ok()?.ok()
+        let taken = Arc::clone(&self.room).acquire_many_owned(places);
+        tokio::time::timeout_at(deadline.into(), taken).await.ok()?.ok()
     }
 
-    /// A place for an instance that nobody needs yet; none while less than half are free.
-    pub(crate) fn room_to_spare(&self) -> Option<OwnedSemaphorePermit> {
+    /// A pool smaller than that is taken whole.
+    fn at_most(&self, places: u32) -> u32 {
+        places.min(u32::try_from(self.places).unwrap_or(u32::MAX))
+    }
+
+    /// Places for an instance that nobody needs yet; none while less than half are free.
+    pub(crate) fn room_to_spare(&self, places: u32) -> Option<OwnedSemaphorePermit> {
         if self.room.available_permits() <= self.places / 2 {
             return None;
         }
-        Arc::clone(&self.room).try_acquire_owned().ok()
+        Arc::clone(&self.room).try_acquire_many_owned(self.at_most(places)).ok()
     }
 
     /// Whether every place is taken.

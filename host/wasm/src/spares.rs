@@ -150,7 +150,7 @@ impl Spares {
     async fn make(&self) -> Result<(Spare, Duration), Duration> {
         let shared = &self.recipe.shared;
         let _turn = shared.making.acquire().await.map_err(|_| IDLE)?;
-        let permit = shared.room_to_spare().ok_or(AGAIN)?;
+        let permit = shared.room_to_spare(self.recipe.places).ok_or(AGAIN)?;
         let _running = shared.ticker.running();
         let started = Instant::now();
         let mut store = self.recipe.store(started + self.recipe.limits.wall_time);

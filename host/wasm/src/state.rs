@@ -35,6 +35,9 @@ pub(crate) enum Stop {
     HostCalls,
     #[error("{0}")]
     BadHostCall(String),
+    /// The session has no room for a further fact: the guest's call, but not its fault alone.
+    #[error("{0}")]
+    SessionFull(String),
     #[error("{0}")]
     Host(String),
 }
@@ -111,8 +114,8 @@ impl State {
         self.host_calls = limits.host_calls;
         self.ending = None;
         self.pace.restart();
-        if let (Some(wasi), Some(id)) = (&self.wasi, &self.call) {
-            wasi.serves(id);
+        if let Some(wasi) = &self.wasi {
+            wasi.serves(self.call.as_deref());
         }
     }
 

@@ -26,15 +26,20 @@ impl Hostile {
                 Some(text) => Decision::Replace(text).into(),
                 None => Decision::Proceed.into(),
             },
-            "confirm" => confirm(round),
+            "trap_at_no" if matches!(round.reply, Some(Reply::Decline | Reply::Cancel)) => {
+                crate::core::arch_unreachable();
+                Decision::Proceed.into()
+            }
+            "confirm" | "trap_at_no" => confirm(round),
             "insist" => asking(r#"{"type":"object","properties":{}}"#),
             "refuse_all" => Decision::Refuse(format!("not {}", context.target)).into(),
             "answer_all" => Decision::Answer(answer.into()).into(),
             "answer_asking" => Decision::Answer(r#"{"resultType":"input_required"}"#.into()).into(),
+            "answer_nothing" => Decision::Answer("{}".into()).into(),
             "withhold" | "withhold_not" | "bad_back" | "bad_question" | "back_asking"
             | "back_bad_error" | "hide" | "relabel" | "ask_otherwise" | "do_not_ask"
             | "answer_for_them" | "fail_to_ask" => Decision::Proceed.into(),
-            "hand_over" => Outcome {
+            "hand_over" | "rely" => Outcome {
                 decision: Decision::Proceed,
                 state: Some(context.method.as_bytes().to_vec()),
             },
@@ -101,7 +106,11 @@ impl Hostile {
                 let text = answer.json().trim_end().strip_suffix('}').unwrap_or("{").to_owned();
                 Review::Replace(format!(r#"{text},"handed":"{state}"}}"#))
             }
-            "withhold_not" | "bad_question" | "confirm" | "insist" | "refuse_all"
+            "rely" if state.is_none() => {
+                crate::core::arch_unreachable();
+                Review::Proceed
+            }
+            "withhold_not" | "rely" | "trap_at_no" | "bad_question" | "confirm" | "insist" | "refuse_all"
             | "answer_all" | "answer_asking" | "hand_over" | "back_asking" | "back_bad_error"
             | "fact" | "hide" | "relabel" | "ask_otherwise" | "do_not_ask" | "answer_for_them"
             | "fail_to_ask" => Review::Proceed,

@@ -79,6 +79,8 @@ impl Hostile {
                     host::facts()
                 )
             }
+            "fact_has" => format!(r#"{{"has":{}}}"#, host::fact_has("seen")),
+            "facts_all" => format!(r#"{{"all":{:?}}}"#, host::facts()),
             "bad_fact" => {
                 host::fact_add("two words");
                 "{}".to_owned()
@@ -265,6 +267,7 @@ impl Interceptor for Hostile {
             "hide" if place == 0 => Shown::Hide,
             "relabel" => Shown::Relabel(format!(r#"{{"title":"{kind:?} {place}"}}"#)),
             "bad_result" => Shown::Relabel(r#"{"name":"other"}"#.into()),
+            "bad_label" => Shown::Relabel(r#"{"icons":[{"src":1}]}"#.into()),
             _ => Shown::Show,
         };
         let count = if self.act == "too_few" { 0 } else { items.len() };

@@ -12,6 +12,9 @@ impl Connector for Hostile {
     }
 
     fn describe(&self) -> Description {
+        if self.act == "no_description" {
+            crate::core::arch_unreachable();
+        }
         Description { title: "Hostile".into(), version: "0".into(), instructions: None }
     }
 

@@ -3,7 +3,7 @@
 //! Interceptors add facts, policies read them. Where they are kept is the business of whoever
 //! implements [`Facts`].
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
@@ -47,21 +47,32 @@ pub fn is_fact(text: &str) -> bool {
 
 /// Adds a fact. What cannot be kept ends the hook: a policy may depend on it.
 pub(crate) async fn add(state: &mut State, fact: &str) -> wasmtime::Result<()> {
-    let added = match (is_fact(fact), state.facts.clone()) {
-        (false, _) => Err(FactsError::Malformed),
-        (true, Some(facts)) => facts.add(fact).await,
-        (true, None) => Err(FactsError::Unavailable("this hook belongs to no session".to_owned())),
-    };
-    added.map_err(|error| match error {
-        FactsError::Unavailable(_) => state.halt(Stop::Host(error.to_string())),
-        error => state.halt(Stop::BadHostCall(error.to_string())),
+    let added =
+        if is_fact(fact) { known(state)?.add(fact).await } else { Err(FactsError::Malformed) };
+    added.map_err(|error| {
+        let words = error.to_string();
+        state.halt(match error {
+            FactsError::Unavailable(_) => Stop::Host(words),
+            FactsError::TooMany => Stop::SessionFull(words),
+            FactsError::Malformed => Stop::BadHostCall(words),
+        })
     })
 }
 
-pub(crate) fn has(state: &State, fact: &str) -> bool {
-    state.facts.as_ref().is_some_and(|facts| facts.has(fact))
+pub(crate) fn has(state: &mut State, fact: &str) -> wasmtime::Result<bool> {
+    Ok(known(state)?.has(fact))
 }
 
-pub(crate) fn all(state: &State) -> Vec<String> {
-    state.facts.as_ref().map_or_else(Vec::new, |facts| facts.all())
+pub(crate) fn all(state: &mut State) -> wasmtime::Result<Vec<String>> {
+    Ok(known(state)?.all())
+}
+
+/// The session's facts. Where they are not known the hook ends: a guest that was told "none"
+/// would let through what a fact forbids. That is so wherever there is no session, as when
+/// a schema, edits or a connector's list are asked for.
+fn known(state: &mut State) -> wasmtime::Result<Arc<dyn Facts>> {
+    state.facts.clone().ok_or_else(|| {
+        let error = FactsError::Unavailable("this hook belongs to no session".to_owned());
+        state.halt(Stop::Host(error.to_string()))
+    })
 }

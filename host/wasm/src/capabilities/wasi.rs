@@ -7,7 +7,10 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,6 +36,10 @@ use crate::{
 
 const HANDLES: usize = 1_000;
 const LINE: usize = 4 << 10;
+/// Lines, and bytes, that a guest may write to both streams together during one hook. What is
+/// beyond them costs it time and nobody a line of the log.
+const LINES: u32 = 1_000;
+const BYTES: usize = 1 << 20;
 
 /// The interfaces that are there.
 pub(crate) const PACKAGES: [&str; 6] =
@@ -45,6 +52,7 @@ pub(crate) struct Wasi {
     pub(super) http: Option<Box<Http>>,
     /// The call whose lines these are. An instance may be made before there is one.
     call: Arc<OnceLock<String>>,
+    left: Arc<Left>,
 }
 
 pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
@@ -59,14 +67,15 @@ impl Wasi {
         if let Some(id) = &state.call {
             let _ = call.set(id.clone());
         }
+        let left = Arc::new(Left::default());
         let mut context = WasiCtx::builder();
         context
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(u64::from(random::MOST))
-            .stdout(LogLines::new(state, &call, LogLevel::Info))
-            .stderr(LogLines::new(state, &call, LogLevel::Warn));
+            .stdout(LogLines::new(state, (&call, &left), LogLevel::Info))
+            .stderr(LogLines::new(state, (&call, &left), LogLevel::Warn));
         if state.grants.has(Capability::Clock) {
             context.wall_clock(Wall(Arc::clone(&state.voice.clock)));
         } else {
@@ -78,7 +87,7 @@ impl Wasi {
                 .insecure_random(Deterministic::new(vec![0]))
                 .insecure_random_seed(0);
         }
-        Self { context: context.build(), table, http: None, call }
+        Self { context: context.build(), table, http: None, call, left }
     }
 
     /// This instance's, made on first use: most guests never ask.
@@ -90,9 +99,13 @@ impl Wasi {
         state.wasi.insert(wasi)
     }
 
-    /// The call that this instance serves from now on.
-    pub(crate) fn serves(&self, call: &str) {
-        let _ = self.call.set(call.to_owned());
+    /// The call that this instance serves from now on, if it is one; what was written before
+    /// does not count.
+    pub(crate) fn serves(&self, call: Option<&str>) {
+        if let Some(id) = call {
+            let _ = self.call.set(id.to_owned());
+        }
+        self.left.restart();
     }
 }
 
@@ -137,27 +150,72 @@ impl HostMonotonicClock for Still {
     }
 }
 
+/// What may still be written.
+struct Left {
+    lines: AtomicU32,
+    bytes: AtomicUsize,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self { lines: AtomicU32::new(LINES + 1), bytes: AtomicUsize::new(BYTES) }
+    }
+}
+
+impl Left {
+    fn restart(&self) {
+        self.lines.store(LINES + 1, Ordering::Relaxed);
+        self.bytes.store(BYTES, Ordering::Relaxed);
+    }
+
+    /// Takes as many of `wanted` bytes as are left.
+    fn bytes(&self, wanted: usize) -> usize {
+        let take = |left: usize| Some(left.saturating_sub(wanted));
+        let left = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        left.map_or(0, |left| left.min(wanted))
+    }
+
+    /// No line but the one that says so.
+    fn end(&self) {
+        self.lines.fetch_min(1, Ordering::Relaxed);
+    }
+
+    /// Takes a line; how many there were, the one that says that it was the last among them.
+    fn line(&self) -> u32 {
+        let take = |left: u32| Some(left.saturating_sub(1));
+        let left = self.lines.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        left.unwrap_or(0)
+    }
+}
+
 /// An output stream whose lines go to the plugin's log.
 #[derive(Clone)]
 struct LogLines {
     voice: Arc<Voice>,
     call: Arc<OnceLock<String>>,
+    left: Arc<Left>,
     level: LogLevel,
     partial: Vec<u8>,
 }
 
 impl LogLines {
-    fn new(state: &State, call: &Arc<OnceLock<String>>, level: LogLevel) -> Self {
+    fn new(
+        state: &State,
+        (call, left): (&Arc<OnceLock<String>>, &Arc<Left>),
+        level: LogLevel,
+    ) -> Self {
         Self {
             voice: Arc::clone(&state.voice),
             call: Arc::clone(call),
+            left: Arc::clone(left),
             level,
             partial: Vec::new(),
         }
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        for byte in bytes {
+        let most = self.left.bytes(bytes.len());
+        for byte in bytes.iter().take(most) {
             if *byte == b'\n' || self.partial.len() >= LINE {
                 self.line();
             }
@@ -165,14 +223,26 @@ impl LogLines {
                 self.partial.push(*byte);
             }
         }
+        if most < bytes.len() {
+            self.left.end();
+            self.say();
+        }
     }
 
     fn line(&mut self) {
         if !self.partial.is_empty() {
-            let text = String::from_utf8_lossy(&self.partial);
-            self.voice.say(self.call.get().map(String::as_str), self.level, &text);
-            self.partial.clear();
+            self.say();
         }
+    }
+
+    fn say(&mut self) {
+        let call = self.call.get().map(String::as_str);
+        match self.left.line() {
+            0 => {}
+            1 => self.voice.say(call, LogLevel::Warn, "it writes too much: the rest is left out"),
+            _ => self.voice.say(call, self.level, &String::from_utf8_lossy(&self.partial)),
+        }
+        self.partial.clear();
     }
 }
 
@@ -213,5 +283,35 @@ impl AsyncWrite for LogLines {
         _context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::SystemClock;
+
+    use super::*;
+    use crate::lines::Lines;
+
+    #[test]
+    fn bytes_are_bounded_whatever_the_lines() {
+        let voice = Arc::new(Voice {
+            plugin: "p".into(),
+            lines: Arc::new(Lines::default()),
+            clock: Arc::new(SystemClock),
+        });
+        let (call, left) = (Arc::default(), Arc::new(Left::default()));
+        let level = LogLevel::Info;
+        let stream = LogLines { voice, call, left, level, partial: Vec::new() };
+        let (mut out, mut error) = (stream.clone(), stream.clone());
+        out.take(&vec![b'x'; BYTES / 2]);
+        error.take(&vec![b'x'; BYTES]);
+        out.take(b"\nmore\n");
+        drop((out, error));
+        let said = stream.voice.lines.since(0);
+        let last = said.last().unwrap();
+        assert_eq!(last.text, "it writes too much: the rest is left out");
+        let written = u64::try_from(BYTES / LINE).unwrap();
+        assert!(last.number <= written + 1, "{}", last.number);
     }
 }

@@ -2,12 +2,17 @@
 
 use std::cell::Cell;
 
+use futures_util::future::{BoxFuture, FutureExt, ready};
+
 use super::{
     hostility::{component, lifted},
     logging::Lines,
     *,
 };
-use crate::{CallError, GuestConnector};
+use crate::{
+    Asker, CallError, GuestConnector,
+    capabilities::facts::{Facts, FactsError},
+};
 
 thread_local! {
     /// How far the tests' moment is ahead; every test has a thread of its own.
@@ -107,4 +112,44 @@ async fn a_trial_that_goes_well_closes_it() {
     assert_eq!(run(true).await, "trapped");
     assert_eq!(run(false).await, "well");
     assert_eq!(lines.matching("runs again").len(), 1);
+}
+
+/// A session that has as many facts as it can.
+#[derive(Debug)]
+struct Full;
+
+impl Facts for Full {
+    fn add<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), FactsError>> {
+        ready(Err(FactsError::TooMany)).boxed()
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
+
+    fn all(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn a_full_session_does_not_take_the_plugin_from_others() {
+    let sandbox = Sandbox::new(Settings { moment, ..settings() }).unwrap();
+    let component = sandbox.load(guest("hostile")).await.unwrap();
+    let limits = Limits { spares: Some(0), ..Limits::INTERCEPTOR };
+    let call = call("search");
+    let user = UserId::new("ae@example.com").unwrap();
+    let asker =
+        Asker { user: &user, groups: Arc::from([]), client: None, facts: Some(Arc::new(Full)) };
+    let context = CallContext::of(&call, asker);
+    let mut ends = Vec::new();
+    for act in ["facts", "bad_fact"] {
+        let plugin = hostile(&component, act, limits);
+        for _ in 0..6 {
+            ends.push(before(&plugin, &context, &json("{}")).await.unwrap_err().name());
+        }
+    }
+    let mut expected = vec!["bad_host_call"; 11];
+    expected.push("breaker_open");
+    assert_eq!(ends, expected, "no fact, on the other hand, is the guest's fault alone");
 }

@@ -7,7 +7,7 @@ use tidegate_model::{Answer, Ask, Reply, Verdict};
 
 use super::*;
 use crate::{
-    Asker, Listing, Shown, Trap,
+    Asker, Customizer, Listing, Scope, Shown, Trap,
     capabilities::{
         facts::{Facts, FactsError},
         state::{KeyValue, KeyValueError},
@@ -16,9 +16,7 @@ use crate::{
 
 fn is_not_allowed<T: std::fmt::Debug>(said: Result<T, Failure>, part: &str) {
     let failure = said.unwrap_err();
-    let Failure::Trap { trap: Trap::NotAllowed(why), .. } = &failure else {
-        panic!("{failure:?}")
-    };
+    let Failure::Trap { trap: Trap::NotAllowed(why), .. } = &failure else { panic!("{failure:?}") };
     assert!(why.contains(part), "{part}: {why}");
     assert_eq!(failure.name(), "not_allowed");
 }
@@ -269,6 +267,16 @@ async fn values_and_facts_are_what_the_host_keeps() {
     let bad = hostile(&component, "bad_fact", Limits::default());
     let failure = before(&bad, &known, &json("{}")).await.unwrap_err();
     assert_eq!(failure.name(), "bad_host_call");
-    let failure = before(&plugin, &context("search"), &json("{}")).await.unwrap_err();
-    assert_eq!(failure.name(), "host", "no session to add to");
+    // Where there is no session, nothing may pass for a session without facts.
+    for act in ["facts", "fact_has", "facts_all"] {
+        let plugin = hostile(&component, act, Limits::default());
+        assert!(before(&plugin, &known, &json("{}")).await.is_ok(), "{act}");
+        let failure = before(&plugin, &context("search"), &json("{}")).await.unwrap_err();
+        assert_eq!(failure.name(), "host", "{act}");
+    }
+    let config = json(r#"{"do":"fact_has"}"#);
+    let customizer = Customizer::new(&binding(&component, &config)).unwrap();
+    let scope =
+        Scope { org: call.org, vmcp: call.vmcp, connector: ConnectorId::new("crm").unwrap() };
+    assert_eq!(customizer.edits(&scope, &[]).await.unwrap_err().name(), "host");
 }

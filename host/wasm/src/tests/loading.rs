@@ -121,3 +121,39 @@ fn capabilities_have_one_spelling() {
     }
     assert!("filesystem".parse::<Capability>().is_err());
 }
+
+#[tokio::test]
+async fn every_export_of_the_contract_is_one_of_its_version() {
+    let sandbox =
+        Sandbox::new(Settings { allocation: Allocation::OnDemand, cache: None, ..settings() })
+            .unwrap();
+    let load = async |names: &[&str]| {
+        let exports: Vec<_> = names
+            .iter()
+            .map(|name| format!(r#"(export "tidegate:plugin/{name}" (instance $x))"#))
+            .collect();
+        let text = format!(
+            r#"(component
+                (core module $m (func (export "f")))
+                (core instance $i (instantiate $m))
+                (func $f (canon lift (core func $i "f")))
+                (instance $x (export "f" (func $f)))
+                {})"#,
+            exports.concat()
+        );
+        sandbox.load(wat::parse_str(text).unwrap().into()).await.unwrap_err()
+    };
+    for other in ["befour-call@0.1.0", "after-call@0.2.0-draft", "after-call@9.9.9", "after-call"] {
+        let error = load(&["before-call@0.1.0", other]).await;
+        assert!(
+            matches!(&error, LoadError::UnknownExport { export, version: "0.1.0" }
+                if *export == format!("tidegate:plugin/{other}")),
+            "{other}: {error}"
+        );
+    }
+    let error = load(&["before-call"]).await;
+    assert!(matches!(&error, LoadError::UnknownVersion { .. }), "{error}");
+    // Known names get as far as their shapes; types have nothing to call.
+    let error = load(&["before-call@0.1.0", "types@0.1.0"]).await;
+    assert!(matches!(&error, LoadError::Mismatch(_)), "{error}");
+}

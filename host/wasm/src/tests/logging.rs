@@ -84,3 +84,20 @@ async fn lines_carry_the_binding_and_cannot_be_forged() {
     assert_eq!(connector.lines(1).len(), 1);
     assert_eq!(plugin.lines(0)[0].text, "hello from the guest");
 }
+
+#[tokio::test]
+async fn a_hook_writes_so_many_lines_and_no_more() {
+    let greedy = load("wasi-sample").await;
+    let config = json("{}");
+    let connector = GuestConnector::new(&binding(&greedy, &config)).unwrap();
+    let print = async |text: String| {
+        let arguments = Json::of(&serde_json::json!({ "text": text })).unwrap();
+        connector.call(&context("print"), &arguments, None).await.unwrap();
+        let last = connector.lines(0).pop().unwrap();
+        (last.number, last.text)
+    };
+    let note = "it writes too much: the rest is left out";
+    assert_eq!(print("x\n".repeat(1_500)).await, (1_001, note.to_owned()));
+    assert_eq!(print("more".to_owned()).await, (1_002, "more".to_owned()), "the next hook");
+    assert_eq!(print("x\n".repeat(1_000)).await, (2_002, "x".to_owned()), "as many as it may");
+}

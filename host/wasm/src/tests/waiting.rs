@@ -7,7 +7,10 @@ use tidegate_model::{Answer, Verdict};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::capabilities::state::{KeyValue, KeyValueError};
+use crate::{
+    GuestConnector,
+    capabilities::state::{KeyValue, KeyValueError},
+};
 
 /// Values behind a gate: counts who came, and lets through as many as it is told.
 #[derive(Debug)]
@@ -181,4 +184,33 @@ async fn calls_at_their_connector_hold_no_instance() {
         assert!(matches!(said, Verdict::Replace(_)));
     }
     assert_eq!(plugin.counts().traps, 0);
+}
+
+#[tokio::test]
+async fn a_component_with_many_memories_waits_for_as_many_places() {
+    // The pool has two memories for each place; one instance takes all of it.
+    let text = r#"(component
+        (core module $m (memory 1) (func (export "run") (result i32) (local i32)
+            (loop
+                (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+                (br_if 0 (i32.lt_u (local.get 0) (i32.const 50000000))))
+            (local.get 0)))
+        (core instance $i (instantiate $m))
+        (core instance (instantiate $m))
+        (core instance (instantiate $m))
+        (core instance (instantiate $m))
+        (func (export "run") (result u32) (canon lift (core func $i "run"))))"#;
+    let allocation = Allocation::Pooling { instances: 2 };
+    let sandbox = Sandbox::new(Settings { allocation, cache: None, ..settings() }).unwrap();
+    let component = sandbox.load(wat::parse_str(text).unwrap().into()).await.unwrap();
+    assert_eq!(component.places(), 2);
+    let (config, limits) = (json("{}"), Limits { spares: Some(0), ..Limits::CONNECTOR });
+    let connector =
+        GuestConnector::new(&Binding { limits, ..binding(&component, &config) }).unwrap();
+    let (context, none) = (context("run"), json("{}"));
+    let run = || connector.call(&context, &none, None);
+    let (first, second, third) = tokio::join!(run(), run(), run());
+    for said in [first, second, third] {
+        assert!(said.is_ok(), "{said:?}");
+    }
 }

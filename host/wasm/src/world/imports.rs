@@ -190,12 +190,12 @@ macro_rules! imports {
 
             fn has(&mut self, fact: String) -> Result<bool> {
                 self.host_call()?;
-                Ok(facts::has(self, &fact))
+                facts::has(self, &fact)
             }
 
             fn all(&mut self) -> Result<Vec<String>> {
                 self.host_call()?;
-                Ok(facts::all(self))
+                facts::all(self)
             }
         }
     };
