@@ -174,6 +174,9 @@ async fn what_else_is_refused_is_what_the_table_says() {
     let acts = BTreeMap::from([
         ("an answer that asks for input itself", "answer_asking"),
         ("a question whose schema is not flat", "ask_badly"),
+        ("an answer without messages", "answer_nothing"),
+        ("an answer without contents", "answer_nothing"),
+        ("an answer without completion", "answer_nothing"),
         ("a result that asks for input itself", "back_asking"),
         ("an error that is no error object", "back_bad_error"),
         ("a result without messages", "bad_result"),
@@ -181,10 +184,11 @@ async fn what_else_is_refused_is_what_the_table_says() {
         ("an argument of another name", "bad_result"),
         ("a result without completion", "bad_back"),
         ("another member than title, description and icons", "bad_result"),
+        ("a text that is no string, or icons without src", "bad_label"),
         ("another schema, mode or URL of an elicitation", "bad_question"),
     ]);
     let rows = table("What a plugin may change", "hook | what");
-    assert_eq!(rows.len(), 10, "{rows:?}");
+    assert_eq!(rows.len(), 14, "{rows:?}");
     let act = |what: &str| *acts.get(what).unwrap_or_else(|| panic!("nobody can try: {what}"));
     let vmcps: Vec<_> = (0..rows.len()).map(|number| format!("row-{number}")).collect();
     let plugins = rows

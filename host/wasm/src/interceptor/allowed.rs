@@ -2,10 +2,14 @@
 //!
 //! Nothing is dropped silently: what is not allowed is said, and fails the hook.
 
-use std::borrow::Cow;
+mod asked;
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, collections::HashMap};
 
 use tidegate_model::{Answer, Json, Verdict};
-use tidegate_wire::json::{Kind, Member, Raw};
+use tidegate_wire::json::{Kind, Raw};
 
 use crate::Event;
 
@@ -16,6 +20,9 @@ const ELICITATION: [&str; 1] = ["message"];
 /// Members of a sampling request that may differ.
 const SAMPLING: [&str; 6] =
     ["messages", "systemPrompt", "maxTokens", "temperature", "stopSequences", "modelPreferences"];
+
+/// Members of a question that is replaced.
+const MEMBERS: usize = 1_000;
 
 /// Holds a verdict on the way in to the rules of its event.
 pub(super) fn before(event: Event, arguments: &Json, verdict: &Verdict) -> Result<(), String> {
@@ -32,8 +39,11 @@ pub(super) fn before(event: Event, arguments: &Json, verdict: &Verdict) -> Resul
                 Err("a completion keeps the name of its argument".to_owned())
             }
         }
-        (_, Verdict::Ask(ask)) => schema(&ask.schema),
-        (_, Verdict::Answer(result)) => finished(result),
+        (_, Verdict::Ask(ask)) => asked::check(ask),
+        (_, Verdict::Answer(result)) => {
+            finished(result)?;
+            whole(event, result, "answer")
+        }
         _ => Ok(()),
     }
 }
@@ -58,16 +68,21 @@ pub(super) fn after(event: Event, answer: &Answer, verdict: &Verdict) -> Result<
         _ => return Ok(()),
     };
     finished(new)?;
+    whole(event, new, "replacement")
+}
+
+/// A result has the member that its method's results have.
+fn whole(event: Event, result: &Json, named: &str) -> Result<(), String> {
     let (member, what) = match event {
         // A result of a tool may hold content, structured content, or both.
         Event::Call => return Ok(()),
-        Event::Prompt => ("messages", "a `GetPromptResult`"),
-        Event::Read => ("contents", "a `ReadResourceResult`"),
-        Event::Completion => ("completion", "a `CompleteResult`"),
+        Event::Prompt => ("messages", "GetPromptResult"),
+        Event::Read => ("contents", "ReadResourceResult"),
+        Event::Completion => ("completion", "CompleteResult"),
     };
-    match Raw::from(new).get(member) {
+    match Raw::from(result).get(member) {
         Some(_) => Ok(()),
-        None => Err(format!("the replacement is no {what}: it has no `{member}`")),
+        None => Err(format!("the {named} is no `{what}`: it has no `{member}`")),
     }
 }
 
@@ -87,8 +102,21 @@ pub(super) fn relabel(members: &Json) -> Result<(), String> {
         if !LABELS.contains(&&*member.key) {
             return Err(format!("`{}` of an item cannot be shown differently", member.key));
         }
+        let fits = match &*member.key {
+            "icons" => is_icons(member.value),
+            _ => member.value.kind() == Kind::String,
+        };
+        if !fits {
+            return Err(format!("`{}` of an item has another type", member.key));
+        }
     }
     Ok(())
+}
+
+/// Icons are objects that say where the picture is.
+fn is_icons(raw: Raw<'_>) -> bool {
+    let is_icon = |icon: Raw<'_>| icon.get("src").is_some_and(|src| src.kind() == Kind::String);
+    raw.kind() == Kind::Array && raw.elements().all(is_icon)
 }
 
 /// Holds a verdict about a question of this method to its rules.
@@ -103,19 +131,23 @@ pub(super) fn question(method: &str, params: &Json, verdict: &Verdict) -> Result
         "sampling/createMessage" => &SAMPLING,
         _ => &[],
     };
-    let (old, new) = (Raw::from(params), Raw::from(new));
-    let all = old.members().chain(new.members());
-    for key in all.map(|member| member.key).filter(|key| !free.contains(&&**key)) {
-        let same = match (old.get(&key), new.get(&key)) {
-            (Some(old), Some(new)) => is_same(old, new),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            return Err(format!("`{key}` of a question cannot be changed"));
+    let mut old = bound(Raw::from(params), free)?;
+    let changed = |key: &str| Err(format!("`{key}` of a question cannot be changed"));
+    for (key, new) in bound(Raw::from(new), free)? {
+        if !old.remove(&key).is_some_and(|old| is_same(old, new)) {
+            return changed(&key);
         }
     }
-    Ok(())
+    old.keys().next().map_or(Ok(()), |left_out| changed(left_out))
+}
+
+/// The members that have to stay.
+fn bound<'a>(params: Raw<'a>, free: &[&str]) -> Result<HashMap<Cow<'a, str>, Raw<'a>>, String> {
+    if params.members().nth(MEMBERS).is_some() {
+        return Err(format!("a question of more than {MEMBERS} members cannot be changed"));
+    }
+    let bound = params.members().filter(|member| !free.contains(&&*member.key));
+    Ok(bound.map(|member| (member.key, member.value)).collect())
 }
 
 /// Holds what a plugin answers in the person's or the model's place to the method's result.
@@ -135,22 +167,4 @@ fn answered(method: &str, result: &Json) -> Result<(), String> {
 fn is_same(one: Raw<'_>, other: Raw<'_>) -> bool {
     let value = |raw: Raw<'_>| raw.read::<serde_json::Value>().ok();
     one.as_str() == other.as_str() || value(one) == value(other)
-}
-
-/// The requested schema of an elicitation is flat: an object of primitive properties.
-fn schema(schema: &Json) -> Result<(), String> {
-    fn kind(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-        raw.get("type").and_then(Raw::string)
-    }
-    let raw = Raw::from(schema);
-    if kind(raw).as_deref() != Some("object") {
-        return Err("the schema of a question is no object".to_owned());
-    }
-    let properties = raw.get("properties").filter(|it| it.kind() == Kind::Object);
-    for Member { key, value, .. } in properties.into_iter().flat_map(Raw::members) {
-        if matches!(kind(value).as_deref(), Some("object") | None) {
-            return Err(format!("`{key}` of a question's schema has no primitive type"));
-        }
-    }
-    Ok(())
 }
