@@ -61,6 +61,24 @@ struct Job {
     made: Mutex<Option<Compiled>>,
 }
 
+/// One load's share of a job; the last one takes the job off the table, however it ends.
+struct Load<'a> {
+    compiler: &'a Compiler,
+    hash: &'a [u8; 32],
+    job: Option<Arc<Job>>,
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        let mut jobs = lock(&self.compiler.jobs);
+        // Given up under the lock, so that of several loads the last one sees that it is.
+        self.job = None;
+        if jobs.get(self.hash).is_some_and(|job| Arc::strong_count(job) == 1) {
+            jobs.remove(self.hash);
+        }
+    }
+}
+
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Job").field("name", &self.name).field("size", &self.size).finish()
@@ -83,13 +101,9 @@ impl Compiler {
         (name, hash, bytes): (Option<&str>, &[u8; 32], &[u8]),
     ) -> Result<(Compiled, bool), LoadError> {
         let job = self.job(name, hash, bytes.len());
-        let result = self.made(&job, engine, cache, (hash, bytes));
-        let mut jobs = lock(&self.jobs);
-        // Nobody but the table and this load has it.
-        if Arc::strong_count(&job) == 2 {
-            jobs.remove(hash);
-        }
-        result
+        let load = Load { compiler: self, hash, job: Some(job) };
+        let job = load.job.as_deref().ok_or(LoadError::Stopping)?;
+        self.made(job, engine, cache, (hash, bytes))
     }
 
     /// What is being compiled at the moment.
@@ -254,5 +268,24 @@ mod tests {
         assert_eq!(lock(&compiler.jobs).len(), 1, "this test still had it");
         compiler.code(&engine, None, (None, &hash, &bytes)).unwrap();
         assert!(lock(&compiler.jobs).is_empty());
+    }
+
+    #[test]
+    fn no_job_stays_behind_when_loads_end_together() {
+        let engine = crate::engine::engine(crate::Allocation::OnDemand).unwrap();
+        let compiler = Compiler::default();
+        for round in 0..200 {
+            let hash = [round; 32];
+            let start = std::sync::Barrier::new(4);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        start.wait();
+                        compiler.code(&engine, None, (None, &hash, b"no component")).unwrap_err();
+                    });
+                }
+            });
+            assert!(lock(&compiler.jobs).is_empty(), "round {round}");
+        }
     }
 }

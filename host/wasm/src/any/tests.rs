@@ -327,3 +327,13 @@ fn arguments_are_bounded_however_short_their_json_is() {
     assert!(refused.contains("more than 1048576 values"), "{refused}");
     assert!(read(&format!("\"{}\"", "A".repeat(1 << 20)), &Shape::Bytes).is_ok());
 }
+
+#[test]
+fn members_that_are_left_out_count() {
+    let members = (0..1_000).map(|n| (format!("m{n}"), Shape::Option(Box::new(Shape::Bool))));
+    let rows = Shape::List(Box::new(Shape::Record(members.collect())));
+    let empty = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+    assert!(read(&empty(1_000), &rows).is_ok());
+    let refused = read(&empty(1_100), &rows).unwrap_err();
+    assert!(refused.contains("more than 1048576 values"), "{refused}");
+}

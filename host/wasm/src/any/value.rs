@@ -119,6 +119,8 @@ impl Reader {
         if json.kind() != Kind::Object {
             return Err(Misfit::wanted("an object"));
         }
+        // A member that is left out becomes a value as well.
+        self.take(members.len())?;
         let mut values: Vec<Option<Val>> = vec![None; members.len()];
         for given in json.members() {
             let place = members.iter().position(|(name, _)| *name == given.key);

@@ -5,7 +5,7 @@
 //! are put in and taken out by [`super::credential`]. Redirects are the guest's business.
 
 use std::{
-    collections::HashMap,
+    collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -49,7 +49,8 @@ pub struct HttpReach {
     hosts: Hosts,
     /// Who answers instead of the hosts, where a component is tried.
     stand_in: Option<SocketAddr>,
-    known: Mutex<HashMap<(Origin, Care), Destination>>,
+    /// Oldest first.
+    known: Mutex<VecDeque<((Origin, Care), Destination)>>,
 }
 
 /// What a request asks of the way to its host.
@@ -83,7 +84,7 @@ impl HttpReach {
     fn destination(&self, origin: &Origin, care: Care) -> Result<Destination, EgressError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let way = (origin.clone(), care);
-        if let Some(destination) = known.get(&way) {
+        if let Some((_, destination)) = known.iter().find(|(known, _)| *known == way) {
             return Ok(destination.clone());
         }
         let allow = match care {
@@ -98,10 +99,11 @@ impl HttpReach {
             None => format!("{origin}/"),
         };
         let destination = self.egress.destination(&url, rules)?;
-        // A wildcard leads to any number of hosts: beyond the bound connections are not kept.
-        if known.len() < DESTINATIONS {
-            known.insert(way, destination.clone());
+        // A wildcard leads to any number of hosts: beyond the bound the oldest makes room.
+        if known.len() >= DESTINATIONS {
+            known.pop_front();
         }
+        known.push_back((way, destination.clone()));
         Ok(destination)
     }
 }

@@ -375,3 +375,18 @@ async fn calls_of_the_interface_count() {
     let trap = bench.trap("calls", json!({})).await;
     assert!(matches!(trap, Trap::TooManyHostCalls(100)), "{trap:?}");
 }
+
+#[tokio::test]
+async fn of_many_destinations_the_newest_are_kept() {
+    let egress = Egress::new(Resolver::System, None).unwrap();
+    let hosts = Hosts::parse(["*.example.org"]).unwrap();
+    let http = HttpReach::new(egress, AddressPolicy::default(), hosts);
+    let of = |n| Origin::split(&format!("https://h{n}.example.org/")).unwrap().0;
+    for n in 0..DESTINATIONS + 2 {
+        http.destination(&of(n), Care::Usual).unwrap();
+        http.destination(&of(n), Care::Usual).unwrap();
+    }
+    let known = http.known.lock().unwrap();
+    let kept: Vec<_> = known.iter().map(|((origin, _), _)| origin.clone()).collect();
+    assert_eq!(kept, (2..DESTINATIONS + 2).map(of).collect::<Vec<_>>());
+}
