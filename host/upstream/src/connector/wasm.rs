@@ -151,6 +151,14 @@ impl Connector for Wasm {
         _proof: &'a Maintenance,
     ) -> BoxFuture<'a, Result<Listed, ConnectorError>> {
         async move {
+            // First of all, since here a component says that its configuration is wrong.
+            let what = self.guest.describe().await?;
+            tracing::debug!(
+                connector = self.id.as_str(),
+                title = what.title,
+                version = what.version,
+                "the component said what it is"
+            );
             let mut tools = Listing::new(self.id.clone());
             let page = self.page(ListKind::Tools).await?;
             tools.add_page(&page).map_err(|error| bad(TOOLS, &error))?;

@@ -1,7 +1,7 @@
 //! What is particular to `wasm`: a guest per call, and its words as answers.
 
 use bytes::Bytes;
-use tidegate_model::{Operation, ResourceRef, UserId};
+use tidegate_model::{Completion, CompletionOf, Operation, ResourceRef, UserId};
 use tidegate_wasm::{
     Binding, CallContext, Grants, GuestConnector, Limits, Reach, Sandbox, Settings,
 };
@@ -41,8 +41,10 @@ async fn tools_are_listed() {
     assert_eq!(list.offer.tools.len(), 1);
     assert_eq!(list.offer.tools[0].name.as_str(), "act");
     assert_eq!(list.offer.tools[0].connector.as_str(), "crm");
-    let bad = guest("bad_tools").await.list(&proof()).await.unwrap_err();
-    assert_eq!(bad.code(), RefusalCode::ConnectorProtocol);
+    for act in ["bad_tools", "no_description"] {
+        let bad = guest(act).await.list(&proof()).await.unwrap_err();
+        assert_eq!(bad.code(), RefusalCode::ConnectorProtocol, "{act}");
+    }
 }
 
 #[tokio::test]
@@ -109,11 +111,28 @@ async fn a_guest_that_runs_on_ends_with_its_deadline() {
 #[tokio::test]
 async fn what_components_do_not_offer_is_not_known() {
     let connector = guest("count").await;
-    let uri = ResourceRef { connector: connector.id().clone(), uri: "test://one".into() };
-    let call = Call { operation: Operation::ReadResource(uri), ..a_call("crm", "act", "{}") };
+    let uri = ResourceRef { connector: connector.id().clone(), uri: "note://one".into() };
+    let completion = Completion {
+        of: CompletionOf::Template(uri),
+        argument: Json::of(&json!({"name": "city", "value": "K"})).unwrap(),
+        context: None,
+    };
+    let call = Call { operation: Operation::Complete(completion), ..a_call("crm", "act", "{}") };
     let answer = connector.call(arm(&connector, call), Exchange::default()).await.unwrap();
     assert!(matches!(&answer, Answer::Error(_)));
-    let expected = json!({"code": -32601, "message": "resources/read is not known here"});
+    let expected = json!({"code": -32601, "message": "completion/complete is not known here"});
     assert_eq!(value(&answer), expected);
     assert_eq!(connector.health().state, HealthState::Up, "an error is an answer");
+}
+
+#[tokio::test]
+async fn resources_are_read() {
+    let connector = guest("count").await;
+    let list = connector.list(&proof()).await.unwrap();
+    assert!(list.offer.features.prompts && list.offer.features.resources);
+    let uri = ResourceRef { connector: connector.id().clone(), uri: "note://one".into() };
+    let call = Call { operation: Operation::ReadResource(uri), ..a_call("crm", "act", "{}") };
+    let answer = connector.call(arm(&connector, call), Exchange::default()).await.unwrap();
+    let expected = json!({"contents": [{"uri": "note://one", "text": "a note for Eve"}]});
+    assert_eq!(value(&answer), expected);
 }
