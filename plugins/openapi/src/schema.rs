@@ -3,6 +3,8 @@
 //! What a schema refers to goes to `$defs` of the result, so that recursive ones stay finite.
 //! Version 3.0 is brought to the words of 3.1: `nullable`, boolean exclusive bounds.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::document::Document;
@@ -21,6 +23,8 @@ pub(crate) struct Schemas<'d> {
     document: &'d Document,
     way: Way,
     definitions: Map<String, Value>,
+    /// The name in `definitions` of every reference so far.
+    names: BTreeMap<String, String>,
 }
 
 /// Deeper ones are no schemas of an interface.
@@ -48,7 +52,7 @@ const NAMED: [&str; 4] = ["$defs", "dependentSchemas", "patternProperties", "pro
 
 impl<'d> Schemas<'d> {
     pub(crate) fn new(document: &'d Document, way: Way) -> Self {
-        Self { document, way, definitions: Map::new() }
+        Self { document, way, definitions: Map::new(), names: BTreeMap::new() }
     }
 
     /// One schema, which may refer to `$defs`.
@@ -137,17 +141,31 @@ impl<'d> Schemas<'d> {
 
     /// The name in `$defs` of what stands at `reference`.
     fn define(&mut self, reference: &str, depth: usize) -> Result<String, String> {
+        if let Some(name) = self.names.get(reference) {
+            return Ok(name.clone());
+        }
+        let name = self.free_name(reference);
+        self.names.insert(reference.to_owned(), name.clone());
+        // Holds the place while what it refers to is taken, itself perhaps.
+        self.definitions.insert(name.clone(), Value::Bool(true));
+        let target = self.document.at(reference)?;
+        let converted = self.convert(target, depth + 1)?;
+        self.definitions.insert(name.clone(), converted);
+        Ok(name)
+    }
+
+    /// A name that no other reference has: `a-b` and `a.b` would be the same in plain letters.
+    fn free_name(&self, reference: &str) -> String {
         let plain = |one: char| if one.is_ascii_alphanumeric() || one == '_' { one } else { '_' };
         let short = reference.strip_prefix("#/components/schemas/").unwrap_or(reference);
-        let name: String = short.chars().map(plain).collect();
-        if !self.definitions.contains_key(&name) {
-            // Holds the place while what it refers to is taken, itself perhaps.
-            self.definitions.insert(name.clone(), Value::Bool(true));
-            let target = self.document.at(reference)?;
-            let converted = self.convert(target, depth + 1)?;
-            self.definitions.insert(name.clone(), converted);
+        let base: String = short.chars().map(plain).collect();
+        let mut name = base.clone();
+        let mut number = 1;
+        while self.definitions.contains_key(&name) {
+            number += 1;
+            name = format!("{base}_{number}");
         }
-        Ok(name)
+        name
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::operation::{Parameter, Style};
+use crate::operation::{Parameter, Style, Target};
 
 /// Which characters are written as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,9 @@ pub(crate) fn inline(parameter: &Parameter<'_>, value: &Value, escape: Escape) -
 
 /// Names and values of a query or cookie.
 pub(crate) fn pairs(parameter: &Parameter<'_>, value: &Value) -> Vec<(String, String)> {
-    let escape = if parameter.allow_reserved { Escape::Reserved } else { Escape::Strict };
+    // A reserved `;` would begin another cookie.
+    let reserved = parameter.allow_reserved && parameter.target == Target::Query;
+    let escape = if reserved { Escape::Reserved } else { Escape::Strict };
     let name = escaped(parameter.name, Escape::Strict);
     let separator = match parameter.style {
         Style::SpaceDelimited => "%20",

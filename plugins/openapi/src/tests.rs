@@ -138,6 +138,7 @@ fn arguments_find_their_place_in_the_request() {
     let table = [
         ("getPet", json!({ "petId": 7 }), "GET", "/pets/7"),
         ("getPet", json!({ "petId": "a/b c?" }), "GET", "/pets/a%2Fb%20c%3F"),
+        ("getPet", json!({ "petId": "a..b/.c/..." }), "GET", "/pets/a..b%2F.c%2F..."),
         ("listPets", json!({}), "GET", "/pets"),
         (
             "listPets",
@@ -203,11 +204,57 @@ fn headers_and_cookies_and_bodies() {
 }
 
 #[test]
+fn a_cookie_stays_one_cookie_whatever_the_document_allows() {
+    let document = json!({ "openapi": "3.1.0", "servers": [{ "url": "https://a.org" }],
+        "paths": { "/x": { "get": { "operationId": "x", "parameters": [
+            { "name": "c", "in": "cookie", "allowReserved": true, "schema": { "type": "string" } },
+            { "name": "q", "in": "query", "allowReserved": true, "schema": { "type": "string" } },
+        ] } } } });
+    let made =
+        request(json!({ "document": document }), "x", &json!({ "c": "1; admin=1,2", "q": "a;b" }));
+    let cookie = made.headers.iter().find(|(name, _)| name == "cookie").unwrap();
+    assert_eq!(cookie.1, "c=1%3B%20admin%3D1%2C2");
+    assert_eq!(made.url, "https://a.org/x?q=a;b");
+}
+
+#[test]
+fn schemas_whose_names_look_alike_stay_apart() {
+    let of = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let document = json!({ "openapi": "3.1.0", "servers": [{ "url": "https://a.org" }],
+        "paths": { "/x": { "post": { "operationId": "x", "requestBody": { "content": {
+            "application/json": { "schema": { "type": "object", "properties": {
+                "one": of("a-b"), "two": of("a.b"), "three": of("a-b") } } } } } } } },
+        "components": { "schemas": {
+            "a-b": { "type": "string" },
+            "a.b": { "type": "object", "properties": { "again": of("a.b"), "other": of("a-b") } } } } });
+    let tool = tool(&configured(json!({ "document": document })), "x");
+    let schema = &tool["inputSchema"];
+    let body = &schema["properties"]["body"]["properties"];
+    let target = |reference: &Value| {
+        let name = reference["$ref"].as_str().unwrap().strip_prefix("#/$defs/").unwrap();
+        schema["$defs"][name].clone()
+    };
+    assert_eq!(target(&body["one"])["type"], "string");
+    assert_eq!(body["three"], body["one"]);
+    let two = target(&body["two"]);
+    assert_eq!(two["type"], "object");
+    assert_eq!(two["properties"]["again"], body["two"]);
+    assert_eq!(two["properties"]["other"], body["one"]);
+}
+
+#[test]
 fn an_argument_cannot_leave_its_place() {
     let connector = configured(json!({}));
     let table = [
         ("getPet", json!({ "petId": ".." }), "`..`"),
         ("getPet", json!({ "petId": "." }), "`.`"),
+        ("getPet", json!({ "petId": "x/../../admin" }), "`..`"),
+        ("getPet", json!({ "petId": "x\\..\\..\\admin" }), "`..`"),
+        ("getPet", json!({ "petId": "../admin" }), "`..`"),
+        ("getPet", json!({ "petId": "x/." }), "`.`"),
+        ("getPet", json!({ "petId": "x/%2E%2e%2Fadmin" }), "`..`"),
+        ("getPet", json!({ "petId": "x/%252e./admin" }), "`..`"),
+        ("getPet", json!({ "petId": "x/..;a/admin" }), "`..`"),
         ("getPet", json!({ "petId": "" }), "empty"),
         ("getPet", json!({}), "`petId` is missing"),
         ("getPet", json!({ "petId": 1, "more": 1 }), "`more`"),
