@@ -34,6 +34,9 @@ const LONGEST_URI: usize = 1_024;
 /// Characters of all remarks that a row holds.
 const LONGEST_NOTE: usize = 1_000;
 
+/// What plugins said, at most, in one row: connectors decide how often plugins are asked.
+const MOST_PLUGIN_NOTES: usize = 256;
+
 /// When a row counts as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -265,14 +268,21 @@ impl Record {
         self.row.shadow = shadow.into();
     }
 
-    /// Notes what a plugin said.
+    /// Notes what a plugin said. A row holds the first 256 of these; how many more there were
+    /// is counted.
     pub fn plugin(&mut self, note: PluginNote) {
-        self.row.plugins.push(note);
+        if self.row.plugins.len() < MOST_PLUGIN_NOTES {
+            self.row.plugins.push(note);
+        } else {
+            self.row.more_plugins = self.row.more_plugins.saturating_add(1);
+        }
     }
 
     /// Adds to the last plugin's verdict what the person replied to what it asked.
     pub fn replied(&mut self, word: &str) {
-        if let Some(note) = self.row.plugins.last_mut() {
+        // The one who asked may be among those that are only counted.
+        let is_noted = self.row.more_plugins == 0;
+        if let Some(note) = self.row.plugins.last_mut().filter(|_| is_noted) {
             note.verdict.push(':');
             note.verdict.push_str(word);
         }

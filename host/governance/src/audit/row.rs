@@ -108,6 +108,9 @@ pub struct Row {
     pub id: CallId,
     /// The MCP method, or `admin/…`.
     pub method: String,
+    /// How many more notes of plugins there were than `plugins` holds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_plugins: u32,
     /// Free text for admin actions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -180,6 +183,7 @@ impl Row {
             connector: None,
             id,
             method: method.to_owned(),
+            more_plugins: 0,
             note: None,
             org,
             payload: None,
@@ -234,6 +238,10 @@ pub enum BadRow {
     /// The row was written by a newer gateway.
     #[error("the row has format version {0}, newer than this program reads; update tidegate")]
     Newer(u16),
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 fn slice_is_empty(list: &Arc<[String]>) -> bool {

@@ -181,3 +181,33 @@ async fn a_cancelled_operation_is_closed_like_a_dropped_one() {
         assert_eq!(row.code, Some(RefusalCode::Cancelled));
     }
 }
+
+#[test]
+fn a_row_holds_so_many_notes_of_plugins_and_counts_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path());
+    let audit = audit(&log);
+    for (nth, notes) in [(1, 256), (2, 300)] {
+        let mut record = open(&audit, nth, "tools/call");
+        for _ in 0..notes {
+            record.plugin(PluginNote {
+                event: "on_question".into(),
+                hash: "aa".into(),
+                micros: 1,
+                plugin: tidegate_model::PluginId::new("p").unwrap(),
+                verdict: "ask".into(),
+            });
+        }
+        record.replied("accept");
+        drop(record);
+    }
+    let found: Vec<_> = rows(&log)
+        .iter()
+        .map(|row| {
+            let last = row.plugins.last().unwrap().verdict.clone();
+            (row.plugins.len(), row.more_plugins, last)
+        })
+        .collect();
+    // Whose question was replied to is known only where the note is there.
+    assert_eq!(found, [(256, 0, "ask:accept".to_owned()), (256, 44, "ask".to_owned())]);
+}
