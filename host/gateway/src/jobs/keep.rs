@@ -57,12 +57,17 @@ async fn tidy(
     };
     gone.retain(|owner, _| owners.contains(owner) && !is_there(owner));
     for owner in owners {
-        if is_there(&owner) {
-            state.expire(org, owner).await?;
+        let done = if is_there(&owner) {
+            state.expire(org, owner.clone()).await.map(drop)
         } else if gone.entry(owner.clone()).or_insert(now).after(GRACE) <= now {
             tracing::info!(%owner, "its values are removed, as it is not configured any more");
-            gone.remove(&owner);
-            state.remove(org, owner).await?;
+            state.remove(org, owner.clone()).await
+        } else {
+            continue;
+        };
+        // What one keeps may be broken; that is no reason to let everybody's pile up.
+        if let Err(error) = done {
+            tracing::warn!(%owner, %error, "its values cannot be looked after; trying again");
         }
     }
     Ok(())
