@@ -41,7 +41,7 @@ impl Default for PluginLimits {
             time_ms: 50,
             wait_ms: 1_000,
             memory_mib: 64,
-            output_kib: 16 * 1024,
+            output_kib: (Limits::INTERCEPTOR.output >> 10) as u64,
             host_calls: 10_000,
             concurrent: 64,
             table_elements: 10_000,
@@ -133,6 +133,8 @@ mod tests {
         };
         assert_eq!(limits.over(Limits::INTERCEPTOR), expected);
         assert_eq!(limits.faults(), []);
+        // What is left out is what the sandbox has for a plugin.
+        assert_eq!(PluginLimits::default().over(Limits::INTERCEPTOR), Limits::INTERCEPTOR);
         let many = PluginLimits { spares: Some(SPARES + 1), ..limits };
         assert!(many.faults()[0].0.contains("`limits.spares` is 65"));
     }
