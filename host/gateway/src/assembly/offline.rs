@@ -13,8 +13,12 @@ use tidegate_wasm::Sandbox;
 use tidegate_wire::client::egress::{Egress, Resolver};
 
 use super::{
-    Known, Offers, api_keys, bindings::Bindings, compile_policies, connectors::Connectors,
-    customize::{LastGood, customize}, virtual_mcps,
+    Known, Offers, api_keys,
+    bindings::Bindings,
+    compile_policies,
+    connectors::Connectors,
+    customize::{LastGood, customize},
+    virtual_mcps,
 };
 use crate::{
     config::{Problem, Resources, connector::ConnectorKind, directory, plugin::PluginConfig},

@@ -47,9 +47,7 @@ use tidegate_wire::{
 use tokio::sync::{broadcast, watch};
 
 use crate::{
-    assembly::{
-        Assembly, bindings::Bindings, connectors::Connectors, customize::LastGood, offers,
-    },
+    assembly::{Assembly, bindings::Bindings, connectors::Connectors, customize::LastGood, offers},
     call::{Context, cursor::Cursors},
     config::{ProcessConfig, Resources},
     facts::FactBook,

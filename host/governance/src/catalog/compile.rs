@@ -8,8 +8,8 @@ use std::{
 };
 
 use tidegate_model::{
-    ConnectorId, Json, Offer, OrgId, PluginId, RevisionId, Tool, ToolName, ToolOverride, VirtualMcp,
-    VmcpId,
+    ConnectorId, Json, Offer, OrgId, PluginId, RevisionId, Tool, ToolName, ToolOverride,
+    VirtualMcp, VmcpId,
 };
 use tidegate_wire::{json::Raw, mcp::header::HeaderParams};
 
