@@ -452,3 +452,29 @@ async fn a_webhook_that_nobody_answers_refuses_or_leaves_it_to_the_binding() {
     let answer = gateway.client("alice", "main").call("echo", json!({ "message": "hi" })).await;
     assert_eq!(answer.text(), r#"{"message":"hi"}"#);
 }
+
+#[tokio::test]
+async fn a_webhook_whose_service_never_comes_to_an_end_refuses() {
+    let dripping = || {
+        let clock = tokio::time::interval(std::time::Duration::from_millis(50));
+        axum::body::Body::from_stream(futures_util::stream::unfold(clock, async |mut clock| {
+            clock.tick().await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), clock))
+        }))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let router = Router::new().fallback(move || async move { dripping() });
+    let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let service = Service { authority, asked: Arc::default(), task };
+    // Every byte comes in time; the answer as a whole does not. Were the hook stopped at its own
+    // end, the binding would let the call pass.
+    let plugin = webhook(&service)
+        .replace("bind = ", "fail = \"open\"\nbind = ")
+        .replace("time_out_ms = 5000", "time_out_ms = 400");
+    let mock = echo().await;
+    let gateway = with(&mock, "webhook", &plugin).await;
+    let answer = gateway.client("alice", "main").call("echo", json!({ "message": "hi" })).await;
+    assert!(answer.text().contains("no answer in time"), "{answer:?}");
+    assert!(mock.calls("echo").is_empty());
+}

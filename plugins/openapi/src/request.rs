@@ -40,8 +40,7 @@ pub(crate) fn request(
     if parts.path.contains(['{', '}']) {
         return Err(Failure::Failed("The path has a place that no parameter fills.".to_owned()));
     }
-    // `..` as a value would leave the place that the document names.
-    if parts.path.split('/').any(|part| matches!(part, "." | "..")) {
+    if climbs(&parts.path) {
         return Err(Failure::InvalidArguments(
             "a part of the path would be `.` or `..`".to_owned(),
         ));
@@ -52,6 +51,19 @@ pub(crate) fn request(
     };
     parts.authorize(settings, operation)?;
     Ok(parts.finish(settings, operation, body))
+}
+
+/// Whether a part of the path is `.` or `..`, which would leave the place that the document
+/// names. Servers that undo escapes before they split see more parts, with slashes either way.
+fn climbs(path: &str) -> bool {
+    let mut read = path.to_ascii_lowercase();
+    // A value is escaped once, and may hold escapes itself.
+    let escapes = [("%25", "%"), ("%25", "%"), ("%2e", "."), ("%2f", "/"), ("%5c", "/")];
+    // Some servers cut a part at its semicolon.
+    for (escape, stands_for) in escapes.into_iter().chain([("%3b", ";"), ("\\", "/")]) {
+        read = read.replace(escape, stands_for);
+    }
+    read.split('/').any(|part| matches!(part.split(';').next(), Some("." | "..")))
 }
 
 fn check_names(operation: &Operation<'_>, arguments: &Map<String, Value>) -> Result<(), Failure> {
@@ -210,6 +222,7 @@ impl Parts {
             body,
             most: settings.most,
             time_out: settings.time_out,
+            within: None,
         }
     }
 }

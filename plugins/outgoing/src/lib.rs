@@ -26,6 +26,8 @@ pub struct Request {
     /// Milliseconds to connect, to the first byte and between bytes, each; the host's own
     /// where nothing is given.
     pub time_out: Option<u32>,
+    /// Milliseconds for the whole exchange, from the first byte sent to the last one read.
+    pub within: Option<u32>,
 }
 
 /// An answer.

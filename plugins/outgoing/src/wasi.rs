@@ -1,6 +1,7 @@
 //! `wasi:http` behind [`send`].
 
 use wasip2::{
+    clocks::monotonic_clock::subscribe_duration,
     http::{
         outgoing_handler::handle,
         types::{
@@ -8,7 +9,10 @@ use wasip2::{
             RequestOptions, Scheme,
         },
     },
-    io::streams::StreamError,
+    io::{
+        poll::{Pollable, poll},
+        streams::StreamError,
+    },
 };
 
 use crate::{Error, Request, Response, parts};
@@ -21,16 +25,36 @@ pub(crate) fn send(request: &Request) -> Result<Response, Error> {
     let outgoing = prepare(request)?;
     let body = outgoing.body().map_err(|()| failed("no body"))?;
     let options = request.time_out.map(options).transpose()?;
+    let within = request.within.map(Within::begin);
     let coming = handle(outgoing, options).map_err(|code| error(&code))?;
     // Whoever answers before all was sent has a reason, and it stands in the answer.
-    let sent = write(&body, request.body.as_deref().unwrap_or_default());
+    let sent = write(&body, request.body.as_deref().unwrap_or_default(), within.as_ref())?;
     if sent {
         let _ = OutgoingBody::finish(body, None);
     }
-    coming.subscribe().block();
+    wait(&coming.subscribe(), within.as_ref())?;
     let response = coming.get().ok_or_else(|| failed("no answer"))?;
     let response = response.map_err(|()| failed("answered twice"))?.map_err(|code| error(&code))?;
-    read(&response, request.most)
+    read(&response, request.most, within.as_ref())
+}
+
+/// The time that the whole exchange has.
+struct Within(Pollable);
+
+impl Within {
+    fn begin(milliseconds: u32) -> Self {
+        Self(subscribe_duration(u64::from(milliseconds) * 1_000_000))
+    }
+}
+
+/// Waits until `ready`, or until the time is over.
+fn wait(ready: &Pollable, within: Option<&Within>) -> Result<(), Error> {
+    let Some(Within(end)) = within else {
+        ready.block();
+        return Ok(());
+    };
+    // The end goes first: whoever has always one more byte to read must not go on for ever.
+    if poll(&[end, ready]).contains(&0) { Err(Error::TimedOut) } else { Ok(()) }
 }
 
 fn prepare(request: &Request) -> Result<OutgoingRequest, Error> {
@@ -84,12 +108,35 @@ fn options(milliseconds: u32) -> Result<RequestOptions, Error> {
 }
 
 /// Whether all of it went out.
-fn write(body: &OutgoingBody, bytes: &[u8]) -> bool {
-    let Ok(stream) = body.write() else { return false };
-    bytes.chunks(PIECE).all(|piece| stream.blocking_write_and_flush(piece).is_ok())
+fn write(body: &OutgoingBody, bytes: &[u8], within: Option<&Within>) -> Result<bool, Error> {
+    let Ok(stream) = body.write() else { return Ok(false) };
+    let writable = || loop {
+        match stream.check_write() {
+            Ok(0) => wait(&stream.subscribe(), within)?,
+            Ok(room) => return Ok(Some(usize::try_from(room).unwrap_or(PIECE).min(PIECE))),
+            Err(_) => return Ok(None),
+        }
+    };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let Some(room) = writable()? else { return Ok(false) };
+        let (piece, more) = rest.split_at(room.min(rest.len()));
+        if stream.write(piece).is_err() {
+            return Ok(false);
+        }
+        rest = more;
+    }
+    if stream.flush().is_err() {
+        return Ok(false);
+    }
+    Ok(writable()?.is_some())
 }
 
-fn read(incoming: &IncomingResponse, most: usize) -> Result<Response, Error> {
+fn read(
+    incoming: &IncomingResponse,
+    most: usize,
+    within: Option<&Within>,
+) -> Result<Response, Error> {
     let headers = incoming
         .headers()
         .entries()
@@ -102,7 +149,8 @@ fn read(incoming: &IncomingResponse, most: usize) -> Result<Response, Error> {
     let body = incoming.consume().map_err(|()| failed("no body"))?;
     let stream = body.stream().map_err(|()| failed("no body"))?;
     loop {
-        match stream.blocking_read(READ) {
+        wait(&stream.subscribe(), within)?;
+        match stream.read(READ) {
             Ok(piece) if response.body.len() + piece.len() > most => return Err(Error::TooLarge),
             Ok(piece) => response.body.extend_from_slice(&piece),
             Err(StreamError::Closed) => return Ok(response),

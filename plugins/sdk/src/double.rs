@@ -19,6 +19,8 @@ pub struct Double {
     pub random: u8,
     /// Whether nobody waits any more.
     pub cancelled: bool,
+    /// Milliseconds until the hook is stopped; a second where nothing is set.
+    pub remaining: Option<u32>,
     /// Values that outlive a call.
     pub values: BTreeMap<String, Vec<u8>>,
     /// Whether the state answers that it is not available.
@@ -73,7 +75,7 @@ pub(crate) mod call {
     }
 
     pub(crate) fn remaining() -> u32 {
-        if cancelled() { 0 } else { 1_000 }
+        if cancelled() { 0 } else { super::with(|double| double.remaining.unwrap_or(1_000)) }
     }
 }
 

@@ -8,6 +8,7 @@ mod message;
 mod settings;
 mod sign;
 
+use outgoing::Error;
 use tidegate_plugin::{Answer, Context, Decision, Interceptor, Outcome, Review, Round};
 
 use decision::Verdict;
@@ -99,7 +100,11 @@ impl Webhook {
             return Err("This is too large for the decision service to see.".to_owned());
         }
         let request = self.settings.request(event, context, body)?;
-        let answer = outgoing::send(&request).map_err(|error| self.settings.unasked(&error));
+        let answer = match request {
+            Some(request) => outgoing::send(&request),
+            None => Err(Error::TimedOut),
+        };
+        let answer = answer.map_err(|error| self.settings.unasked(&error));
         match answer.and_then(|response| decision::read(&response)) {
             // A trap is how a hook fails: the binding's `fail` decides then.
             Err(text) if self.settings.unanswered == Unanswered::Fail => panic!("{text}"),

@@ -53,6 +53,10 @@ struct About {
     phase: Option<String>,
 }
 
+/// Milliseconds that are kept back of the hook's time: whoever waits to its end is stopped, and
+/// what `unanswered` says would not be heard.
+const MARGIN: u32 = 50;
+
 fn usual_time_out() -> u32 {
     800
 }
@@ -88,13 +92,13 @@ impl Settings {
         self.max_request_kib.saturating_mul(1024)
     }
 
-    /// The request with everything that proves who asks.
+    /// The request with everything that proves who asks; none where no time is left for it.
     pub(crate) fn request(
         &self,
         event: Event,
         context: &Context,
         body: String,
-    ) -> Result<Request, String> {
+    ) -> Result<Option<Request>, String> {
         let mut headers = vec![
             ("content-type".to_owned(), "application/json".to_owned()),
             ("accept".to_owned(), "application/json".to_owned()),
@@ -109,14 +113,20 @@ impl Settings {
             let signed = sign::headers(name, &id, host::now() / 1000, &body);
             headers.extend(signed.map_err(|error| credential(name, error))?);
         }
-        Ok(Request {
+        // Asked last: a credential may take its time.
+        let left = self.time_out_ms.min(host::remaining().saturating_sub(MARGIN));
+        if left == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Request {
             method: "POST".to_owned(),
             url: self.url.clone(),
             headers,
             body: Some(body.into_bytes()),
             most: self.max_response_kib.saturating_mul(1024),
-            time_out: Some(self.time_out_ms),
-        })
+            time_out: Some(left),
+            within: Some(left),
+        }))
     }
 
     /// What the caller is told when the service could not be asked.

@@ -198,6 +198,35 @@ fn whatever_is_no_decision_refuses() {
 }
 
 #[test]
+fn the_whole_exchange_ends_before_the_hook_does() {
+    let proceed = || says(json!({ "decision": "proceed" }));
+    for (time_out, remaining, expected) in
+        [(800, 1_000, 800), (800, 400, 350), (5_000, 2_000, 1_950), (100, 2_000, 100)]
+    {
+        let webhook = asked(json!({ "time_out_ms": time_out }), proceed());
+        double::with(|double| double.remaining = Some(remaining));
+        assert!(matches!(before(&webhook), Decision::Proceed));
+        let request = network::with(|network| network.requests.remove(0));
+        assert_eq!((request.time_out, request.within), (Some(expected), Some(expected)));
+    }
+    for remaining in [0, 1, 50] {
+        let webhook = asked(json!({}), proceed());
+        double::with(|double| double.remaining = Some(remaining));
+        let decision = before(&webhook);
+        assert!(matches!(&decision, Decision::Refuse(text) if text.contains("in time")));
+        network::with(|network| assert!(network.requests.is_empty(), "nobody was asked"));
+    }
+}
+
+#[test]
+#[should_panic(expected = "in time")]
+fn no_time_left_can_be_left_to_the_binding() {
+    let webhook = asked(json!({ "unanswered": "fail" }), says(json!({ "decision": "proceed" })));
+    double::with(|double| double.remaining = Some(0));
+    before(&webhook);
+}
+
+#[test]
 #[should_panic(expected = "in time")]
 fn an_outage_can_be_left_to_the_binding() {
     let webhook = asked(json!({ "unanswered": "fail" }), Err(Error::TimedOut));
