@@ -45,8 +45,8 @@ pub struct Asker<'a> {
     pub groups: Arc<[String]>,
     /// The client's name for itself.
     pub client: Option<&'a str>,
-    /// The facts of their session at this virtual MCP; without, hooks find none and can add
-    /// none.
+    /// The facts of their session at this virtual MCP; without, a hook that looks for one or
+    /// adds one fails.
     pub facts: Option<Arc<dyn Facts>>,
 }
 

@@ -13,7 +13,9 @@ use wasmtime::{
 
 use crate::{
     CallContext, CallError, Description, Event, Exports, Grants, Interface, ListKind, Scope,
-    any::{AnyComponent, Functions}, customizer::RawEdit, state::State,
+    any::{AnyComponent, Functions},
+    customizer::RawEdit,
+    state::State,
 };
 
 #[macro_use]

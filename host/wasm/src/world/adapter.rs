@@ -15,8 +15,7 @@ macro_rules! adapter {
         use super::{Guest, Pending, RawShown, RawVerdict, World, not_exported};
         use crate::{
             CallContext, CallError, Description, Event, Exports, Interface, ListKind, Scope,
-            customizer::RawEdit,
-            state::State,
+            customizer::RawEdit, state::State,
         };
         use bindings::{
             exports::tidegate::plugin::{
@@ -97,10 +96,7 @@ macro_rules! adapter {
                 })
             }
 
-            async fn open<'a>(
-                &self,
-                guest: Guest<'a>,
-            ) -> Result<(&'a mut Store<State>, Instance)> {
+            async fn open<'a>(&self, guest: Guest<'a>) -> Result<(&'a mut Store<State>, Instance)> {
                 guest.open(&self.pre).await
             }
         }
@@ -283,8 +279,7 @@ macro_rules! adapter {
                 Box::pin(async move {
                     let groups = groups(call);
                     let (store, it) = open!(self, guest, on_question, OnQuestion);
-                    let said =
-                        it.call_question(store, told(call, &groups), config, params).await?;
+                    let said = it.call_question(store, told(call, &groups), config, params).await?;
                     Ok(match said {
                         on_question::Decision::Proceed => RawVerdict::Proceed,
                         on_question::Decision::Replace(json) => RawVerdict::Replace(json),

@@ -138,10 +138,7 @@ macro_rules! imports {
                 Ok(values::add(self, &key, by, seconds).await.map_err(state_error))
             }
 
-            async fn remove(
-                &mut self,
-                key: String,
-            ) -> Result<Result<(), host::state::StateError>> {
+            async fn remove(&mut self, key: String) -> Result<Result<(), host::state::StateError>> {
                 self.host_call()?;
                 Ok(values::remove(self, &key).await.map_err(state_error))
             }
