@@ -31,6 +31,7 @@ pub(super) struct Shell {
 
 impl Shell {
     /// An empty folder. What is installed from npm and pip comes from the peers' caches.
+    #[expect(clippy::disallowed_methods, reason = "programs are found as the person finds them")]
     pub(super) fn new(language: &str) -> Self {
         let ours = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let target = root().join("target");
