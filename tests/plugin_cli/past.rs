@@ -43,7 +43,9 @@ async fn what_a_plugin_would_have_done_is_shown_beside_a_gateway_and_without_one
     client.call("echo", json!({ "message": format!("pay {CARD}") })).await.result();
     client.call("echo", json!({ "message": "nothing" })).await.result();
     client.call("other", json!({ "message": "hi", "api_key": "x" })).await.result();
-    let asked = mock.received().len();
+    // The gateway has business of its own there, at moments of its own.
+    let calls = || mock.calls("echo").len() + mock.calls("other").len();
+    assert_eq!(calls(), 3);
 
     let config = gateway.config();
     let beside = replayed(&config, &[]).await;
@@ -62,7 +64,7 @@ async fn what_a_plugin_would_have_done_is_shown_beside_a_gateway_and_without_one
     );
     assert!(first["after"]["changed"].to_string().contains("[card masked]"), "{first}");
     assert_eq!(beside["calls"][2]["inexact"], true, "{beside}");
-    assert_eq!(mock.received().len(), asked, "something was sent");
+    assert_eq!(calls(), 3, "something was sent");
 
     // Reading payloads is an act of its own on the record.
     let rows = gateway.audit().await;
