@@ -183,6 +183,23 @@ async fn what_asks_for_more_than_is_granted_is_held() {
     let again = run(install(&greedy)).await;
     assert!(again.contains("runs this very component already"), "{again}");
     assert_eq!(file(&setup, "p"), before);
+    // What else was wanted is not silently left undone, and who signed it is asked first.
+    let other_key = builds.path().join("other");
+    assert!(setup.bare_cli(&["plugin", "keygen", other_key.to_str().unwrap()]).await.ok);
+    for (more, words) in [
+        (["--set", "do=loop"], "nothing was changed"),
+        (["--grant", "clock"], "nothing was changed"),
+        (["--key", "PUB"], "not signed"),
+    ] {
+        let mut args = vec!["plugin".to_owned()];
+        args.extend(install(&greedy));
+        let public = other_key.with_extension("pub").to_str().unwrap().to_owned();
+        args.extend(more.map(|arg| if arg == "PUB" { public.clone() } else { arg.to_owned() }));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let output = setup.cli(&args).await;
+        assert!(!output.ok && output.stderr.contains(words), "{args:?}: {output:?}");
+        assert_eq!(file(&setup, "p"), before, "{args:?}");
+    }
 
     // A version that needs less takes its place; going back needs what is still granted.
     run(install(&modest)).await;
@@ -203,6 +220,22 @@ async fn what_asks_for_more_than_is_granted_is_held() {
     assert!(said.contains("the version before stays in force"), "{said}");
     let line = listed(&setup, "p").await;
     assert_eq!((&line["digest"], &line["needs"]), (&json!(digest(&modest)), &json!(["clock"])));
+    // Taking something away puts nothing in force, whatever the file grants.
+    let text = file(&setup, "p");
+    let setup = setup
+        .file("plugins/p.toml", &text.replace("grants = [", "grants = [\"http\", \"clock\", "));
+    done(&setup, &["revoke", "p", "http"]).await;
+    let line = listed(&setup, "p").await;
+    assert_eq!(line["digest"], digest(&modest), "{line}");
+    assert!(file(&setup, "p").contains("[held]"));
+    // What takes effect takes the place of what waited.
+    let setup = setup.file("plugins/p.toml", &text);
+    let newest = version(builds.path(), "bench-pass", 4);
+    let install_plain = ["install", newest.to_str().unwrap(), "--name", "p", "--yes"];
+    done(&setup, &install_plain).await;
+    assert_eq!(listed(&setup, "p").await["digest"], digest(&newest));
+    assert!(!file(&setup, "p").contains("[held]"));
+    done(&setup, &["install", newer.to_str().unwrap(), "--name", "p", "--yes"]).await;
     done(&setup, &["grant", "p", "clock", "--set", "do=nothing", "--set", "calls_only=true"]).await;
     let line = listed(&setup, "p").await;
     assert_eq!((&line["digest"], &line["needs"]), (&json!(digest(&newer)), &Value::Null));

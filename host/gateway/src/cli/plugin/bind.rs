@@ -83,7 +83,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn is_empty(&self) -> bool {
+    /// Whether nothing is said.
+    pub(super) fn is_empty(&self) -> bool {
         self.set.is_empty() && self.config_file.is_none()
     }
 

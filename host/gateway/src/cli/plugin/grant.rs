@@ -9,7 +9,7 @@ use tidegate_wasm::Capability;
 use super::{Where, about, bind::Told, edit::Edit, folder::Folder};
 use crate::{
     cli::{block_on, say},
-    config::plugin::HeldConfig,
+    config::plugin::{HeldConfig, VersionConfig},
 };
 
 #[derive(Debug, Args)]
@@ -88,20 +88,27 @@ fn release(
     granted: &Capabilities,
 ) -> Option<Vec<String>> {
     let version = edit.held()?;
-    let missing: Vec<String> =
-        held?.difference(granted).map(|capability| capability.name().to_owned()).collect();
+    let missing = missing(held?, granted);
     if missing.is_empty() {
         edit.put_in_force(&version);
     } else {
-        edit.hold(&HeldConfig {
-            component: version.component,
-            digest: version.digest.unwrap_or_default(),
-            source: version.source,
-            signed_by: version.signed_by,
-            needs: missing.clone(),
-        });
+        hold(edit, version, missing.clone());
     }
     Some(missing)
+}
+
+fn missing(held: &Capabilities, granted: &Capabilities) -> Vec<String> {
+    held.difference(granted).map(|capability| capability.name().to_owned()).collect()
+}
+
+fn hold(edit: &mut Edit, version: VersionConfig, needs: Vec<String>) {
+    edit.hold(&HeldConfig {
+        component: version.component,
+        digest: version.digest.unwrap_or_default(),
+        source: version.source,
+        signed_by: version.signed_by,
+        needs,
+    });
 }
 
 pub(super) fn revoke(revoke: &Revoke) -> anyhow::Result<ExitCode> {
@@ -126,8 +133,11 @@ pub(super) fn revoke(revoke: &Revoke) -> anyhow::Result<ExitCode> {
             );
         }
         edit.set_grants(granted.iter().map(|capability| capability.name()));
-        // More may be missing for the held version now; it cannot be less.
-        release(&mut edit, needs.held.as_ref(), &granted);
+        // More may be missing for the held version now. Taking something away puts nothing in
+        // force, even where a file was edited so that nothing is missing.
+        if let (Some(version), Some(held)) = (edit.held(), &needs.held) {
+            hold(&mut edit, version, missing(held, &granted));
+        }
         folder.save(&edit).await?;
         say(&format!("`{id}`: revoked"));
         super::written(&edit);

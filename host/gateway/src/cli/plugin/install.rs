@@ -66,10 +66,11 @@ pub(super) fn run(install: &Install) -> anyhow::Result<ExitCode> {
         let id = PluginId::new(install.name.as_deref().unwrap_or(&found.name))
             .context("say how it is to be called, with --name")?;
         let mut edit = folder.edit(&id)?;
-        if is_there(&edit, &found, install) {
+        // Who signed it is asked for also where there is nothing to install.
+        let signed_by = signer(&found, &folder.trust, &install.keys)?;
+        if is_there(&edit, &found, install)? {
             return Ok(ExitCode::SUCCESS);
         }
-        let signed_by = signer(&found, &folder.trust, &install.keys)?;
         let placed = Placed::put(&folder.plugins(), &id, &found)?;
         let version = VersionConfig {
             component: placed.relative.clone(),
@@ -91,22 +92,29 @@ pub(super) fn run(install: &Install) -> anyhow::Result<ExitCode> {
 }
 
 /// Whether that very component is in force or held already, and nothing more was asked for.
-fn is_there(edit: &Edit, found: &Found, install: &Install) -> bool {
+fn is_there(edit: &Edit, found: &Found, install: &Install) -> anyhow::Result<bool> {
     let digest = Some(found.digest());
     let id = edit.id();
+    let is_plain = install.grants.is_empty() && install.told.is_empty();
     if edit.in_force().is_some_and(|version| version.digest == digest) {
+        if !is_plain {
+            bail!(
+                "`{id}` runs this very component already; nothing was changed: use `tidegate plugin \
+                 grant {id}` for what it may do, and `tidegate plugin bind {id}` for its settings"
+            );
+        }
         say(&format!("`{id}` runs this very component already; nothing was changed"));
-        return true;
+        return Ok(true);
     }
-    if edit.held().is_some_and(|version| version.digest == digest) && install.grants.is_empty() {
+    if edit.held().is_some_and(|version| version.digest == digest) && is_plain {
         say(&format!(
             "`{id}` has this very component on hold already; grant what it needs with \
              `tidegate plugin grant {id} {}`",
             held_needs(edit).join(" ")
         ));
-        return true;
+        return Ok(true);
     }
-    false
+    Ok(false)
 }
 
 fn held_needs(edit: &Edit) -> &[String] {
@@ -193,6 +201,8 @@ fn change(
     }
     if missing.is_empty() {
         edit.put_in_force(&version);
+        // What waited before it is not what is wanted any more.
+        edit.unset("held");
     } else {
         edit.hold(&HeldConfig {
             component: version.component,

@@ -38,7 +38,10 @@ pub(super) enum Turn {
 
 pub(super) fn turn(named: &Named, to: Turn) -> anyhow::Result<ExitCode> {
     let words = match to {
-        Turn::Observe => "is observed: what it says is recorded and has no effect",
+        Turn::Observe => {
+            "is observed: what it says is recorded and has no effect; what it was granted, such as \
+             facts, state and http, works as ever"
+        }
         Turn::Enforce => "is enforced: what it says has effect",
         Turn::Disable => "is disabled: it does not run",
         Turn::Enable => "is enabled",
