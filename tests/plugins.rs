@@ -236,6 +236,35 @@ async fn what_the_first_hook_remembers_reaches_the_second() {
 }
 
 #[tokio::test]
+async fn what_is_observed_remembers_as_it_would_in_force() {
+    let mock = echo().await;
+    for (settings, expected) in [("", "proceed"), ("mode = \"observe\"", "observed:proceed")] {
+        let gateway = with_plugins(&mock, &[("p", hostile("rely", settings))]).await;
+        say(&gateway.client("alice", "main"), "hi").await.result();
+        let rows = gateway.audit().await;
+        assert_eq!(rows.last().unwrap()["plugins"][1]["verdict"], expected);
+    }
+}
+
+/// A call that took too long is refused as such, and does not go on without its plugin.
+#[tokio::test]
+async fn a_call_that_is_over_ends_whatever_a_failure_counts() {
+    let mock = echo().await;
+    for settings in ["fail = \"open\"", "fail = \"closed\""] {
+        let limits = "[limits]\ntime_ms = 10000\nwait_ms = 300000";
+        let file = hostile("loop", &format!("{settings}\n{limits}"));
+        let gateway = Setup::simple(&mock)
+            .remote("up", &mock, "[limits]\ntimeout_ms = 300")
+            .file("plugins/p.toml", &file)
+            .start()
+            .await;
+        let answer = say(&gateway.client("alice", "main"), "hi").await;
+        assert_eq!(code(&answer), "deadline_exceeded", "{settings}: {answer:?}");
+    }
+    assert!(mock.calls("echo").is_empty());
+}
+
+#[tokio::test]
 async fn plugins_run_in_order_in_and_in_reverse_out() {
     let mock = echo().await;
     let bound = |order: i32| {

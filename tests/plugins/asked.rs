@@ -9,7 +9,7 @@ use super::{GRANTS, caller::Caller};
 use crate::{
     conformance::Fixture,
     guests::guest,
-    support::{Era, Mock, MockTool, Setup, TestGateway, eventually},
+    support::{Era, Mock, MockTool, Reply, Setup, TestGateway, eventually},
 };
 
 /// A gateway over the fixture of an era, with one plugin that does this.
@@ -225,4 +225,56 @@ async fn who_only_observes_asks_nobody() {
         let notes = verdicts(&gateway, "tools/call").await;
         assert_eq!(notes, ["before_call observed:ask", "after_call observed:proceed"], "{who}");
     }
+}
+
+/// A tool that asks this much in each of its answers.
+async fn asking(questions: usize) -> Mock {
+    let schema = json!({ "type": "object", "properties": {} });
+    let one = json!({ "method": "elicitation/create",
+        "params": { "mode": "form", "message": "Who are you?", "requestedSchema": schema } });
+    let requests: serde_json::Map<String, Value> =
+        (0..questions).map(|number| (format!("q{number}"), one.clone())).collect();
+    let result = json!({ "resultType": "input_required", "inputRequests": requests,
+        "requestState": "s" });
+    Mock::start(Era::Modern, vec![MockTool::answering("echo", Reply::Result(result))]).await
+}
+
+/// What a connector asks costs hooks, and how much that is must not be the connector's to say.
+#[tokio::test]
+async fn so_many_questions_are_judged_and_no_more() {
+    for (questions, notes, more, words) in [
+        // Too many at once: no plugin sees one of them.
+        (65, 1, Value::Null, "not valid"),
+        // Too many in turn: the plugin answers all of them, until it is too much.
+        (60, 256, json!(1), "more questions than"),
+    ] {
+        let mock = asking(questions).await;
+        let file = plugin("answer_for_them", "");
+        let gateway = Setup::simple(&mock).file("plugins/p.toml", &file).start().await;
+        let [(_, caller), _] = Caller::both(&gateway, "main").await;
+        let params = json!({ "name": "echo", "arguments": { "message": "hi" } });
+        let ended = caller.request("tools/call", params, &Value::Null).await;
+        assert_eq!(ended.code(), "connector_protocol", "{questions}: {ended:?}");
+        assert!(ended.text().contains(words), "{questions}: {ended:?}");
+        assert_eq!(verdicts(&gateway, "tools/call").await.len(), notes, "{questions}");
+        let rows = gateway.audit().await;
+        let row = rows.iter().rfind(|row| row["method"] == "tools/call").unwrap();
+        assert_eq!(row["more_plugins"], more, "{questions}");
+    }
+}
+
+#[tokio::test]
+async fn who_said_no_is_not_overruled_by_a_plugin_that_fails() {
+    let mock = Mock::start(Era::Modern, vec![MockTool::echo("echo")]).await;
+    let file = plugin("trap_at_no", "fail = \"open\"");
+    let gateway = Setup::simple(&mock).file("plugins/p.toml", &file).start().await;
+    let params = json!({ "name": "echo", "arguments": { "message": "hi" } });
+    for (who, caller) in Caller::both(&gateway, "main").await {
+        for action in ["decline", "cancel"] {
+            let reply = json!({ "action": action });
+            let ended = caller.request("tools/call", params.clone(), &reply).await;
+            assert_eq!(ended.code(), "plugin_failed", "{who}, {action}: {ended:?}");
+        }
+    }
+    assert!(mock.calls("echo").is_empty());
 }

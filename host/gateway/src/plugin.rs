@@ -20,6 +20,7 @@ use tidegate_model::{PluginId, Refusal, RefusalCode};
 use tidegate_wasm::{Failure, Interceptor, Interface};
 
 use crate::{
+    call::refusal,
     config::plugin::{FailSetting, ModeSetting},
     figures::{Running, VersionFigures},
 };
@@ -60,7 +61,8 @@ impl Ran {
 
 impl Bound {
     /// Records how a hook ended and turns it into what is to happen: `None` where that is
-    /// nothing, since it is only observed or failed and is bound to fail open.
+    /// nothing, since it is only observed or failed and is bound to fail open. A call that is
+    /// over ends, however a failure is bound to count.
     fn settle<T>(
         &self,
         ran: Ran,
@@ -85,6 +87,11 @@ impl Bound {
         match said {
             _ if observed => Ok(None),
             Ok(verdict) => Ok(Some(verdict)),
+            // The call is over, and that is no fault of the plugin's.
+            Err(failure @ Failure::Deadline { .. }) => Err(refusal::deadline().with_cause(failure)),
+            Err(failure @ Failure::Cancelled { .. }) => {
+                Err(refusal::cancelled().with_cause(failure))
+            }
             Err(failure) if self.fail == FailSetting::Open => {
                 tracing::warn!(plugin = %self.plugin, error = %failure, "a plugin failed and is bound to fail open");
                 Ok(None)

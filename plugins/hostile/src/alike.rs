@@ -110,10 +110,10 @@ impl Hostile {
                 crate::core::arch_unreachable();
                 Review::Proceed
             }
-            "withhold_not" | "rely" | "trap_at_no" | "bad_question" | "confirm" | "insist" | "refuse_all"
-            | "answer_all" | "answer_asking" | "hand_over" | "back_asking" | "back_bad_error"
-            | "fact" | "hide" | "relabel" | "ask_otherwise" | "do_not_ask" | "answer_for_them"
-            | "fail_to_ask" => Review::Proceed,
+            "withhold_not" | "rely" | "trap_at_no" | "bad_question" | "confirm" | "insist"
+            | "refuse_all" | "answer_all" | "answer_asking" | "hand_over" | "back_asking"
+            | "back_bad_error" | "fact" | "hide" | "relabel" | "ask_otherwise" | "do_not_ask"
+            | "answer_for_them" | "fail_to_ask" => Review::Proceed,
             _ => return None,
         })
     }

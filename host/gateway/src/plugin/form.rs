@@ -3,28 +3,35 @@
 //! Only what the protocol knows there is looked at, and nothing is compiled: a pattern that a
 //! guest thought up must not cost the host time.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use tidegate_model::Json;
 use tidegate_wire::json::{Kind, Raw};
 
 /// Whether an object of answers fits a flat schema; if not, what is wrong, by name.
 pub(super) fn check(schema: &Json, content: &Json) -> Result<(), String> {
-    let (schema, content) = (Raw::from(schema), Raw::from(content));
-    let properties = schema.get("properties");
+    let schema = Raw::from(schema);
+    // Each is walked once: both may be long.
+    let content = by_name(Raw::from(content));
+    let properties = schema.get("properties").map(by_name).unwrap_or_default();
     for name in schema.get("required").into_iter().flat_map(Raw::elements) {
         let name = name.string().unwrap_or_default();
-        if content.get(&name).is_none() {
+        if !content.contains_key(&name) {
             return Err(format!("`{name}` is missing"));
         }
     }
-    for member in content.members() {
-        match properties.and_then(|properties| properties.get(&member.key)) {
-            Some(property) => {
-                value(property, member.value).map_err(|why| format!("`{}` {why}", member.key))?
-            }
-            None => return Err(format!("`{}` was not asked for", member.key)),
+    for (name, filled) in &content {
+        match properties.get(name) {
+            Some(property) => value(*property, *filled).map_err(|why| format!("`{name}` {why}"))?,
+            None => return Err(format!("`{name}` was not asked for")),
         }
     }
     Ok(())
+}
+
+/// The members of an object.
+fn by_name(object: Raw<'_>) -> BTreeMap<Cow<'_, str>, Raw<'_>> {
+    object.members().map(|member| (member.key, member.value)).collect()
 }
 
 fn value(schema: Raw<'_>, value: Raw<'_>) -> Result<(), String> {

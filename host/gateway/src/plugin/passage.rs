@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tidegate_governance::{audit::Record, policy::Permitted};
-use tidegate_model::{Answer, Call, Json, Operation, Pause, Refusal, Round, Verdict};
+use tidegate_model::{Answer, Call, Json, Operation, Pause, Refusal, Reply, Round, Verdict};
 use tidegate_upstream::Exchange;
-use tidegate_wasm::{Asker, CallContext};
+use tidegate_wasm::{Asker, Before, CallContext};
 
 use super::{Bound, Ran, ask, chains::Hooks, failed, refused};
 use crate::call::{Context, stage};
@@ -39,6 +39,14 @@ pub(super) struct Way<'a> {
     states: Vec<Option<Bytes>>,
     until: Instant,
     pause: Pause,
+    /// How many questions the plugins have judged.
+    pub(super) judged: usize,
+}
+
+/// What a hook hands over to the one of the way back: also one that is only observed, since
+/// that one is to be seen as it would be.
+fn handed_over(before: &Before) -> Option<Bytes> {
+    before.state.clone().filter(|_| !matches!(before.verdict, Verdict::Ask(_)))
 }
 
 /// What guests are told of an operation.
@@ -64,6 +72,7 @@ impl<'a> Passage<'a> {
             states: vec![None; hooks.before.len()],
             until: call.deadline,
             pause: call.pause.clone(),
+            judged: 0,
         });
         Self { way }
     }
@@ -179,8 +188,15 @@ impl Way<'_> {
         loop {
             let ran = Ran::begin(event.before());
             let said = bound.interceptor.before(event, self.context(), arguments, &round).await;
+            let kept = said.as_ref().ok().and_then(handed_over);
             let said = bound.settle(ran, said, |before| before.verdict.name(), record)?;
-            let Some(before) = said else { return Ok((Verdict::Proceed, None)) };
+            let Some(before) = said else {
+                // Whoever was asked and said no is not overruled by a fault.
+                if matches!(round.reply, Some(Reply::Decline | Reply::Cancel)) {
+                    return Err(failed(bound));
+                }
+                return Ok((Verdict::Proceed, kept));
+            };
             let Verdict::Ask(question) = &before.verdict else {
                 return Ok((before.verdict, before.state));
             };

@@ -28,6 +28,12 @@ use tidegate_wasm::Interface;
 
 /// Events that may wait for the hooks of a question.
 const WAITING: usize = 64;
+/// Most questions of one call that wait for the client at a time, as in a session, and most in
+/// one answer.
+const AT_ONCE: usize = 64;
+/// Most questions of one call that plugins judge: a connector decides how many there are, and
+/// each costs hooks.
+const JUDGED: usize = 256;
 /// Longest answers that plugins gave while others wait for the client, in bytes: they travel
 /// to the client and back, sealed.
 const LONGEST_KEPT: usize = 16 * 1024;
@@ -88,6 +94,7 @@ impl Passage<'_> {
                 biased;
                 Some(event) = inbox.recv() => match event {
                     Event::Notification(note) => exchange.tell(note),
+                    Event::Question(question) if asked.len() >= AT_ONCE => busy(question),
                     Event::Question(question) => {
                         if let Some(question) = way.sift(question, record).await? {
                             asked.push(pass(&exchange, question));
@@ -188,6 +195,9 @@ impl Way<'_> {
     /// Judges all of `inputRequests`.
     async fn sift_all(&mut self, object: &Json, record: &mut Record) -> Result<Sifted, Refusal> {
         let requests = Raw::from(object).get("inputRequests").unwrap_or(Raw::EMPTY_OBJECT);
+        if requests.members().count() > AT_ONCE {
+            return Err(too_many());
+        }
         let (mut changed, mut answered, mut left) = (Vec::new(), vec![b'{'], 0);
         for member in requests.members() {
             let method = member.value.get("method").and_then(Raw::string);
@@ -238,6 +248,10 @@ impl Way<'_> {
         if !matches!(method, Method::Elicit | Method::CreateMessage) {
             return Ok(Judged::Ask(params));
         }
+        self.judged += 1;
+        if self.judged > JUDGED {
+            return Err(too_many());
+        }
         let hooks = self.hooks;
         for bound in &hooks.questions {
             let deadline = self.deadline();
@@ -270,6 +284,13 @@ async fn pass(exchange: &Exchange, question: Question) {
     };
     // Who asked may be gone by now.
     drop(reply.send(answer));
+}
+
+/// Tells a connector that asks too much at once, before any plugin has looked.
+fn busy(question: Question) {
+    let error = br#"{"code":-32000,"message":"too many questions are waiting for the client"}"#;
+    // Who asked may be gone by now.
+    drop(question.reply.send(Answer::Error(Json::from_checked(error.as_slice().into()))));
 }
 
 /// What a connector hears of a question that was not put.
@@ -312,6 +333,12 @@ fn edited(
 
 fn asks_and_answers() -> Refusal {
     let words = "the server asks for input and answers in the same message";
+    Refusal::new(RefusalCode::ConnectorProtocol, words)
+        .with_next("ask an administrator to look at the connector")
+}
+
+fn too_many() -> Refusal {
+    let words = "the server asks more questions than the gateway puts to anybody";
     Refusal::new(RefusalCode::ConnectorProtocol, words)
         .with_next("ask an administrator to look at the connector")
 }
