@@ -14,7 +14,11 @@ use sha2::{Digest, Sha256};
 use tidegate_model::Secret;
 
 use super::folder;
-use crate::{cli::say, config::directory, signature::{PrivateKey, digest_text}};
+use crate::{
+    cli::say,
+    config::directory,
+    signature::{PrivateKey, digest_text},
+};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Keygen {

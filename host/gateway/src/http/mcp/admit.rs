@@ -20,7 +20,8 @@ use tidegate_wire::{
 
 use super::Place;
 use crate::{
-    call::Context, facts::SessionFacts, gateway::Gateway, revision::Revision, session::Session};
+    call::Context, facts::SessionFacts, gateway::Gateway, revision::Revision, session::Session,
+};
 
 /// A caller who may use this virtual MCP.
 #[derive(Debug, Clone)]
