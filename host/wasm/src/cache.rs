@@ -1,7 +1,7 @@
 //! Compiled components on disk.
 //!
 //! An entry is `magic ‖ mac ‖ code`, in a file named after engine and component. The MAC
-//! covers engine, component and code ([`digests`]) with a key that never leaves the gateway,
+//! covers engine, component and code (`digests`) with a key that never leaves the gateway,
 //! and is checked over the bytes in memory before a single one of them is believed. An entry
 //! that does not fit is removed, reported and compiled again. Entries of other engines go
 //! when nobody used them for a week, the oldest of all when the folder grows too large. A

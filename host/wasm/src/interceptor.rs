@@ -1,6 +1,6 @@
 //! Bound interceptors: hooks around operations, lists and questions.
 //!
-//! Runs the guest and holds what it says to the event's rules ([`allowed`]); what becomes of
+//! Runs the guest and holds what it says to the event's rules (`allowed`); what becomes of
 //! the operation is decided by whoever bound it.
 
 mod allowed;

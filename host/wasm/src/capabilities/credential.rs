@@ -1,7 +1,7 @@
 //! Secrets by handle: a guest says where a secret belongs and never sees it.
 //!
-//! A handle is a text that means something to one instance only. [`exchange`] puts the secret
-//! in its place when a request leaves, [`mask`] takes it out of what comes back. Where
+//! A handle is a text that means something to one instance only. `exchange` puts the secret
+//! in its place when a request leaves, `mask` takes it out of what comes back. Where
 //! secrets are kept is the business of whoever makes a [`CredentialHandle`].
 
 use std::{fmt, sync::Arc};

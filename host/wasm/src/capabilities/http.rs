@@ -1,7 +1,7 @@
 //! Outgoing requests to named hosts: `wasi:http/outgoing-handler`, through the egress guard.
 //!
 //! The interface is wasmtime's, the way out is Tidegate's own: hosts by the binding's list
-//! ([`hosts`]), judged and sent in [`send`], bodies streamed both ways in [`body`]. Secrets
+//! ([`hosts`]), judged and sent in `send`, bodies streamed both ways in `body`. Secrets
 //! are put in and taken out by [`super::credential`]. Redirects are the guest's business.
 
 use std::{
