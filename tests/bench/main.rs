@@ -41,7 +41,7 @@ enum Task {
     /// Measure what an idle session costs, and nothing else
     Sessions {
         /// How many are opened
-        #[arg(long, default_value_t = 10_000)]
+        #[arg(long, default_value_t = 9_000)]
         count: usize,
         /// The gateway program; by default the one this bench was built with
         #[arg(long)]
