@@ -28,11 +28,17 @@ pub enum Table {
     PluginState = 11,
     /// Progress of background jobs.
     Job = 12,
+    /// People, agents and groups.
+    User = 13,
+    /// OAuth clients and API keys.
+    Client = 14,
+    /// What people granted to clients, and what was revoked.
+    Grant = 15,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Resource,
         Self::Revision,
@@ -45,6 +51,9 @@ impl Table {
         Self::Blob,
         Self::PluginState,
         Self::Job,
+        Self::User,
+        Self::Client,
+        Self::Grant,
     ];
 
     /// Its name in messages and in what sealed values are bound to.
@@ -62,6 +71,9 @@ impl Table {
             Self::Blob => "blob",
             Self::PluginState => "plugin-state",
             Self::Job => "job",
+            Self::User => "user",
+            Self::Client => "client",
+            Self::Grant => "grant",
         }
     }
 
