@@ -131,6 +131,8 @@ pub struct Provider {
     pub claims: ClaimNames,
     /// Addresses beside the public internet where it may be.
     pub addresses: Vec<IpAddr>,
+    /// Hosts beside the issuer's own where its endpoints may be; those of a preset are known.
+    pub endpoint_hosts: Vec<String>,
     /// Whether an e-mail address counts that the provider does not call verified.
     pub trust_email: bool,
 }

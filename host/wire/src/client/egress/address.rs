@@ -18,6 +18,9 @@ pub struct AddressPolicy {
     /// Host names (lower case, as in the URL) whose addresses are taken as they come,
     /// multicast and the unspecified address excepted.
     pub hosts: Vec<String>,
+    /// Addresses that are taken whatever leads to them, multicast and the unspecified address
+    /// excepted.
+    pub addresses: Vec<IpAddr>,
     /// Plain `http` to addresses of the public internet.
     pub plain_http: bool,
 }
@@ -45,7 +48,10 @@ impl AddressPolicy {
             Reach::Never => false,
             Reach::Loopback if self.loopback => true,
             Reach::Private if self.private => true,
-            _ => self.hosts.iter().any(|allowed| allowed == host),
+            _ => {
+                self.hosts.iter().any(|allowed| allowed == host)
+                    || self.addresses.contains(&address)
+            }
         }
     }
 }
@@ -197,7 +203,15 @@ mod tests {
         let private = AddressPolicy { private: true, ..AddressPolicy::default() };
         let named =
             AddressPolicy { hosts: vec!["meta.internal".into()], ..AddressPolicy::default() };
+        let listed = AddressPolicy {
+            addresses: vec![at("10.0.0.5"), at("0.0.0.0")],
+            ..AddressPolicy::default()
+        };
         for (policy, host, address, expected) in [
+            (&listed, "x", "10.0.0.5", true),
+            (&listed, "x", "10.0.0.6", false),
+            (&listed, "x", "127.0.0.1", false),
+            (&listed, "x", "0.0.0.0", false),
             (&none, "x", "1.1.1.1", true),
             (&none, "x", "127.0.0.1", false),
             (&loopback, "x", "127.0.0.1", true),
