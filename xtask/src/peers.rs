@@ -1,9 +1,9 @@
 //! The MCP programs of other people that the tests talk to, at exact versions.
 //!
 //! Owns `target/peers`: npm packages, the conformance suite with a Node.js of its own, a
-//! Python environment, [`components`], an OCI [`registry`] and, where the machine's own is
-//! too old, a Node.js. Which versions is written in `tests/peers/` and `tests/conformance/`;
-//! what the tests do with them is not known here.
+//! Python environment, [`components`], an OCI [`registry`], a browser ([`chromium`]) and, where
+//! the machine's own is too old, a Node.js. Which versions is written in `tests/peers/` and
+//! `tests/conformance/`; what the tests do with them is not known here.
 
 use std::{
     fs,
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::step::{capture, command, found, run};
 
+mod chromium;
 mod components;
 mod registry;
 
@@ -31,6 +32,9 @@ pub fn install(root: &Path) -> Result<()> {
     // for x86-64 only, elsewhere the machine's own has to be new enough.
     install_npm(root, "tests/conformance", "target/peers/conformance")?;
     install_node(root)?;
+    // The OpenID provider that people sign in with, and what drives a browser for them.
+    install_npm(root, "tests/peers/sign_in", "target/peers/sign-in")?;
+    chromium::install(root)?;
     install_python(root)?;
     registry::install(root)?;
     let pins = [root.join(components::PINS)];
