@@ -2,3 +2,21 @@
 //!
 //! Owns the OpenID Connect relying party with its presets, accounts of the gateway's own, and
 //! browser sessions. Knows no page and no cookie's name.
+
+pub mod claims;
+pub mod discovery;
+mod entra;
+mod exchange;
+pub mod flow;
+pub mod logout;
+mod provider;
+mod refused;
+pub mod session;
+#[cfg(test)]
+mod tests;
+
+pub use discovery::Providers;
+pub use flow::{Begun, Finished};
+pub use logout::{LogoutToken, SignedOut};
+pub use refused::LoginRefused;
+pub use session::{Found, NewSession, Opened, Session, SessionId, Sessions};
