@@ -11,12 +11,12 @@ use crate::{
     settings::{Preset, Provider},
 };
 
-/// The most groups, and roles, that somebody may come with.
+/// The most groups, and roles, that a token may name.
 const NAMES: usize = 500;
-/// The longest name of a group or role, in characters.
+/// The most groups that are taken from elsewhere.
+pub(super) const LOOKED_UP: usize = 5_000;
+/// The longest name of a group or role.
 const NAME: usize = 256;
-/// The most bytes that groups and roles together may take, so that they fit a person's record.
-const NAMES_BYTES: usize = 12 << 10;
 /// The longest subject.
 const SUBJECT: usize = 255;
 /// The longest e-mail address.
@@ -62,14 +62,13 @@ pub(super) fn read(
     let subject = subject.ok_or(ClaimsRefused::Subject)?.to_owned();
     let names = &provider.claims;
     let groups = match groups {
-        Some(groups) => listed(groups.iter().map(|group| Some(group.as_str())), &names.groups)?,
+        Some(found) => {
+            let found = found.iter().map(|group| Some(group.as_str()));
+            listed(found, &names.groups, LOOKED_UP)?
+        }
         None => list(claims, &names.groups)?,
     };
     let roles = list(claims, &names.roles)?;
-    let bytes = |list: &[String]| list.iter().map(|name| name.len() + 3).sum::<usize>();
-    if bytes(&groups) + bytes(&roles) > NAMES_BYTES {
-        return Err(ClaimsRefused::TooMany);
-    }
     Ok(Claimed {
         link: Link { provider: name.to_owned(), subject },
         email: email(provider, claims),
@@ -182,8 +181,8 @@ fn list(claims: &Claims, path: &str) -> Result<Vec<String>, ClaimsRefused> {
         _ if path.is_empty() => Ok(Vec::new()),
         None => Ok(Vec::new()),
         Some(Value::String(name)) if name.is_empty() => Ok(Vec::new()),
-        Some(Value::String(name)) => listed([Some(name.as_str())], path),
-        Some(Value::Array(names)) => listed(names.iter().map(Value::as_str), path),
+        Some(Value::String(name)) => listed([Some(name.as_str())], path, NAMES),
+        Some(Value::Array(names)) => listed(names.iter().map(Value::as_str), path, NAMES),
         Some(_) => Err(ClaimsRefused::NoList(path.to_owned())),
     }
 }
@@ -191,12 +190,13 @@ fn list(claims: &Claims, path: &str) -> Result<Vec<String>, ClaimsRefused> {
 fn listed<'n>(
     names: impl IntoIterator<Item = Option<&'n str>>,
     path: &str,
+    most: usize,
 ) -> Result<Vec<String>, ClaimsRefused> {
     let mut list = Vec::new();
     for name in names {
         let name = name.filter(|name| is_plain(name, NAME));
         let name = name.ok_or_else(|| ClaimsRefused::NoList(path.to_owned()))?;
-        if list.len() >= NAMES {
+        if list.len() >= most {
             return Err(ClaimsRefused::TooMany);
         }
         list.push(name.to_owned());
@@ -206,9 +206,9 @@ fn listed<'n>(
     Ok(list)
 }
 
-/// Text with something in it, of at most so many characters, and no control among them.
+/// Text with something in it, of at most so many bytes, and no control among them.
 fn is_plain(text: &str, longest: usize) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= longest && !text.contains(char::is_control)
+    !text.trim().is_empty() && text.len() <= longest && !text.contains(char::is_control)
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidegate_wire::client::egress::Origin;
 
-use super::{LoginRefused, claims::Claims, provider::Reach};
+use super::{
+    LoginRefused,
+    claims::{Claims, ClaimsRefused, LOOKED_UP},
+    provider::Reach,
+};
 
 /// The most pages that are asked for.
 const PAGES: usize = 10;
-/// The most groups that are taken from them.
-const GROUPS: usize = 5_000;
 /// What is a group among all that somebody may be a member of.
 const GROUP: &str = "#microsoft.graph.group";
 
@@ -56,7 +58,7 @@ pub(super) async fn groups(
         let page = page(reach, &url, access_token).await?;
         let found = page.value.into_iter().filter(|it| it.kind.as_deref() == Some(GROUP));
         groups.extend(found.map(|it| it.id));
-        if groups.len() > GROUPS {
+        if groups.len() > LOOKED_UP {
             break;
         }
         let Some(next) = page.next else { return Ok(groups) };
@@ -66,7 +68,7 @@ pub(super) async fn groups(
         }
         url = next;
     }
-    Err(super::claims::ClaimsRefused::TooMany.into())
+    Err(ClaimsRefused::TooMany.into())
 }
 
 async fn page(reach: &Reach, url: &str, access_token: &str) -> Result<Page, LoginRefused> {

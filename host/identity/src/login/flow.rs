@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tidegate_model as model;
-use tidegate_store::{Batch, Expect, Op, Place, Put, StoreError, Table};
+use tidegate_store::Place;
 
 use super::{
     LoginRefused, Providers,
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     Settings,
+    authorization::spent::spend,
     directory::Claimed,
     settings::{Preset, Provider},
 };
@@ -138,7 +139,7 @@ impl Providers {
         let provider = self.usable(settings, name)?;
         let answer = Answer::read(answer)?;
         let remembered = self.remembered(name, answer.state, browser)?;
-        self.spend(&remembered).await?;
+        self.spend(name, &remembered).await?;
         let known = self.known(name, provider).await?;
         answer.check_issuer(&known)?;
         let code = answer.code()?;
@@ -187,21 +188,10 @@ impl Providers {
     }
 
     /// Notes that a sign-in was finished, whatever becomes of it.
-    async fn spend(&self, remembered: &Remembered) -> Result<(), LoginRefused> {
-        let put = Put {
-            table: Table::Token,
-            org: self.ground.issuer.org().clone(),
-            key: [b"login\0".as_slice(), &Sha256::digest(remembered.id.as_bytes())].concat(),
-            value: vec![1],
-            schema: 1,
-            expires: Some(remembered.begun.after(PATIENCE)),
-            expect: Expect::Absent,
-        };
-        match self.ground.store.commit(Batch::new().with(Op::Put(put))).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::Conflict { .. }) => Err(LoginRefused::Repeated),
-            Err(error) => Err(error.into()),
-        }
+    async fn spend(&self, name: &str, remembered: &Remembered) -> Result<(), LoginRefused> {
+        let until = remembered.begun.after(PATIENCE);
+        let first = spend(&self.ground, "sign-in", (name, &remembered.id), until).await?;
+        first.then_some(()).ok_or(LoginRefused::Repeated)
     }
 
     /// When somebody proved who they are: what the provider says, but never later than now.

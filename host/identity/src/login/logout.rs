@@ -6,19 +6,14 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation,
-    jwk::{Jwk, JwkSet},
-};
+use jsonwebtoken::Algorithm;
 use model::Timestamp;
 use openidconnect::{
     ClientId, LogoutRequest, PostLogoutRedirectUrl, core::CoreJwsSigningAlgorithm as Core,
 };
-use serde::Deserialize;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value};
 use tidegate_model as model;
-use tidegate_store::{Batch, Expect, Op, Put, StoreError, Table};
+use tidegate_store::StoreError;
 
 use super::{
     LoginRefused, Providers, Session, Sessions,
@@ -26,12 +21,18 @@ use super::{
     exchange::{ProviderIdToken, SKEW},
     flow,
 };
-use crate::{Settings, directory::Link, settings::Provider};
+use crate::{
+    Settings,
+    authorization::{
+        jwks::{Expected, PublicKeys, TokenRefused, Type, Verified},
+        spent::spend,
+    },
+    directory::Link,
+    settings::Provider,
+};
 
 /// The event that makes a token a logout token.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// The longest logout token.
-const TOKEN: usize = 16 << 10;
 /// How old one may be.
 const AGE: Duration = Duration::from_secs(600);
 /// How far ahead one may end, so that it need not be remembered for long.
@@ -55,26 +56,6 @@ pub struct SignedOut {
     pub sessions: Vec<Session>,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    iss: String,
-    aud: Audience,
-    iat: u64,
-    exp: u64,
-    jti: String,
-    events: serde_json::Map<String, Value>,
-    sub: Option<String>,
-    sid: Option<String>,
-    nonce: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
 impl Providers {
     /// Checks a logout token that came to `/login/{provider}/backchannel`. Each is taken once.
     pub async fn logout_token(
@@ -85,23 +66,24 @@ impl Providers {
     ) -> Result<LogoutToken, LoginRefused> {
         let name = provider;
         let provider = self.usable(settings, name)?;
-        if token.len() > TOKEN {
-            return Err(LoginRefused::Untrusted("its logout token is too long"));
-        }
         let known = self.known(name, provider).await?;
-        let claims = match signed(&known, token) {
-            Err(Unsigned::NoKey) => {
-                signed(&*self.with_new_keys(name, provider, &known).await?, token)
+        let verified = match self.signed(provider, &known, token) {
+            Err(TokenRefused::UnknownKey) => {
+                let known = self.with_new_keys(name, provider, &known).await?;
+                self.signed(provider, &known, token)
             }
             other => other,
         };
-        let claims = claims.map_err(|unsigned| match unsigned {
-            Unsigned::NoKey => LoginRefused::Untrusted("its logout token has an unknown key"),
-            Unsigned::Bad(why) => LoginRefused::Untrusted(why),
+        let verified = verified.map_err(|refused| {
+            tracing::warn!(provider = name, %refused, "a logout token is not taken");
+            LoginRefused::Untrusted("its logout token does not hold")
         })?;
-        self.check_logout(provider, &known, &claims)?;
-        self.spend_logout(name, &claims).await?;
-        Ok(LogoutToken { provider: name.to_owned(), sid: claims.sid, subject: claims.sub })
+        let claims = Claims::read(&verified, self.ground.clock.now())?;
+        let until = verified.expires.after(SKEW);
+        if !spend(&self.ground, "logout token", (name, &claims.id), until).await? {
+            return Err(LoginRefused::Repeated);
+        }
+        Ok(LogoutToken { provider: name.to_owned(), sid: claims.sid, subject: claims.subject })
     }
 
     /// Checks a notice that a page of the provider loaded `/login/{provider}/frontchannel`.
@@ -151,61 +133,60 @@ impl Providers {
         Some(request.http_get_url().into())
     }
 
-    fn check_logout(
+    /// A token that the provider has signed for this gateway, of about now.
+    fn signed(
         &self,
         provider: &Provider,
         known: &Known,
-        claims: &Claims,
-    ) -> Result<(), LoginRefused> {
-        let untrusted = |why| Err(LoginRefused::Untrusted(why));
-        if claims.iss != known.metadata.issuer().as_str() {
-            return untrusted("its logout token was made by another issuer");
-        }
-        let is_ours = match &claims.aud {
-            Audience::One(aud) => *aud == provider.client_id,
-            Audience::Many(all) => all.contains(&provider.client_id),
+        token: &str,
+    ) -> Result<Verified, TokenRefused> {
+        // The library of the sign-in keeps keys in a form of its own; their JSON is the same.
+        let keys = serde_json::to_vec(known.metadata.jwks()).unwrap_or_default();
+        let keys =
+            PublicKeys::published(&keys).map_err(|bad| TokenRefused::Keys(bad.to_string()))?;
+        let algorithms: Vec<Algorithm> = algorithms(&known.metadata).filter_map(same).collect();
+        let expected = Expected {
+            algorithms: &algorithms,
+            // A token of another kind says so; one of no kind is told by its event.
+            kind: Type::Preferably("logout+jwt"),
+            issuer: known.metadata.issuer().as_str(),
+            audiences: &[&provider.client_id],
         };
-        if !is_ours {
-            return untrusted("its logout token was made for another client");
-        }
-        let now = self.ground.clock.now();
-        let (issued, ends) = (seconds(claims.iat), seconds(claims.exp));
-        if issued > now.after(SKEW) || issued.after(AGE + SKEW) < now || ends.after(SKEW) <= now {
+        keys.verify(token, &expected, self.ground.clock.now())
+    }
+}
+
+/// What makes a token a logout token.
+struct Claims {
+    id: String,
+    sid: Option<String>,
+    subject: Option<String>,
+}
+
+impl Claims {
+    fn read(verified: &Verified, now: Timestamp) -> Result<Self, LoginRefused> {
+        let untrusted = |why| Err(LoginRefused::Untrusted(why));
+        let issued = verified.issued.unwrap_or_default();
+        if issued.after(AGE + SKEW) < now || verified.expires > now.after(AHEAD) {
             return untrusted("its logout token is not of now: compare the clocks");
         }
-        if ends > now.after(AHEAD) {
-            return untrusted("its logout token is good for longer than an hour");
-        }
-        if !claims.events.get(EVENT).is_some_and(Value::is_object) || claims.nonce.is_some() {
+        let events: Option<Map<String, Value>> = verified.claim("events");
+        let is_logout = events.is_some_and(|all| all.get(EVENT).is_some_and(Value::is_object));
+        if !is_logout || verified.has("nonce") {
             return untrusted("what it sent is no logout token");
         }
+        let sid = verified.has("sid").then(|| verified.claim::<String>("sid"));
+        // A name of the wrong type is none, and must not read as if it were not there.
+        let Some(id) = verified.id.clone() else { return untrusted("its logout token has no id") };
+        let (sid, subject) = match (sid, verified.subject.clone()) {
+            (Some(None), _) | (None, None) => return untrusted("its logout token names nobody"),
+            (sid, subject) => (sid.flatten(), subject),
+        };
         let sound = |text: &String| flow::plain(Some(&Value::String(text.clone()))).is_some();
-        let named = [&claims.sid, &claims.sub];
-        if named.iter().all(|name| name.is_none())
-            || !named.into_iter().flatten().chain([&claims.jti]).all(sound)
-        {
+        if !sid.iter().chain(&subject).chain([&id]).all(sound) {
             return untrusted("its logout token names nobody");
         }
-        Ok(())
-    }
-
-    /// Notes a token's id, so that it is not taken again.
-    async fn spend_logout(&self, name: &str, claims: &Claims) -> Result<(), LoginRefused> {
-        let id = Sha256::new().chain_update(name).chain_update([0]).chain_update(&claims.jti);
-        let put = Put {
-            table: Table::Token,
-            org: self.ground.issuer.org().clone(),
-            key: [b"logout\0".as_slice(), &id.finalize()].concat(),
-            value: vec![1],
-            schema: 1,
-            expires: Some(seconds(claims.exp).after(SKEW)),
-            expect: Expect::Absent,
-        };
-        match self.ground.store.commit(Batch::new().with(Op::Put(put))).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::Conflict { .. }) => Err(LoginRefused::Repeated),
-            Err(error) => Err(error.into()),
-        }
+        Ok(Self { id, sid, subject })
     }
 }
 
@@ -230,45 +211,6 @@ impl Sessions {
     }
 }
 
-/// Why a token's signature does not hold.
-enum Unsigned {
-    NoKey,
-    Bad(&'static str),
-}
-
-/// The claims of a token that the provider has signed.
-fn signed(known: &Known, token: &str) -> Result<Claims, Unsigned> {
-    let bad = Unsigned::Bad("its logout token has no signature that holds");
-    let Ok(header) = jsonwebtoken::decode_header(token) else { return Err(bad) };
-    // A token of another kind says so; one of no kind is told by its event.
-    let kind = header.typ.as_deref().unwrap_or("jwt").to_ascii_lowercase();
-    if !matches!(kind.as_str(), "logout+jwt" | "application/logout+jwt" | "jwt") {
-        return Err(Unsigned::Bad("what it sent is no logout token"));
-    }
-    if !algorithms(&known.metadata).any(|named| same(named) == Some(header.alg)) {
-        return Err(bad);
-    }
-    // The library of the sign-in keeps keys in a form of its own; their JSON is the same.
-    let keys = serde_json::to_value(known.metadata.jwks());
-    let keys: Option<JwkSet> = keys.ok().and_then(|keys| serde_json::from_value(keys).ok());
-    let keys = keys.unwrap_or(JwkSet { keys: Vec::new() }).keys;
-    let fits = |key: &&Jwk| header.kid.is_none() || key.common.key_id == header.kid;
-    let mut fitting = keys.iter().filter(fits);
-    let key = match (fitting.next(), fitting.next()) {
-        (Some(key), None) => key,
-        (None, _) => return Err(Unsigned::NoKey),
-        (Some(_), Some(_)) => return Err(bad),
-    };
-    let Ok(key) = DecodingKey::from_jwk(key) else { return Err(bad) };
-    let mut validation = Validation::new(header.alg);
-    // Time and audience are checked against the gateway's own clock and words.
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    let decoded = jsonwebtoken::decode::<Claims>(token, &key, &validation);
-    decoded.map(|decoded| decoded.claims).map_err(|_| bad)
-}
-
 /// The same algorithm in the words of the library that checks logout tokens.
 fn same(algorithm: Core) -> Option<Algorithm> {
     Some(match algorithm {
@@ -283,8 +225,4 @@ fn same(algorithm: Core) -> Option<Algorithm> {
         Core::EdDsa => Algorithm::EdDSA,
         _ => return None,
     })
-}
-
-fn seconds(text: u64) -> Timestamp {
-    Timestamp::from_millis(text.saturating_mul(1_000))
 }
