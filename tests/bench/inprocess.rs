@@ -132,6 +132,7 @@ pub(crate) fn caller() -> Result<Caller> {
         org: OrgId::default_org(),
         hash,
         user: UserId::new("bench@example.com")?,
+        kind: tidegate_identity::directory::Kind::Person,
         groups: vec![GROUP.to_owned()],
         roles: Vec::new(),
         vmcps: Vec::new(),

@@ -21,13 +21,13 @@ use tidegate_governance::{
     catalog::{self, CatalogInput},
     policy::{self, PolicyFile, PolicyInput},
 };
-use tidegate_identity::method::api_key::ApiKeys;
+use tidegate_identity::{Settings, method::api_key::ApiKeys};
 use tidegate_model::{ConnectorId, Offer, OrgId, RevisionId, Tool, VirtualMcp};
 use tidegate_upstream::connector::Connector;
 use tidegate_wasm::Capability;
 
 use crate::{
-    config::{Problem, Resources, directory, plugin::PluginConfig},
+    config::{Problem, Resources, directory, identity, key, plugin::PluginConfig},
     notices::view::Views,
     records::Records,
     revision::Revision,
@@ -75,6 +75,7 @@ impl Assembly {
         }
         let vmcps = virtual_mcps(&org, &dir, &resources)?;
         let keys = api_keys(&org, &dir, &resources)?;
+        let settings = settings(&dir, &resources)?;
         let plugins = self.bindings.plugins(&dir, &resources.plugins).await?;
         let opened = self.connectors.open(&dir, &resources.connectors, &self.bindings).await?;
         let offers = self.offers(&org, &resources, &opened).await?;
@@ -109,6 +110,7 @@ impl Assembly {
             notices: compiled.notices.into_iter().chain(not_customized).collect(),
             policies,
             keys,
+            settings: Arc::new(settings),
             connectors: opened,
             resources: Arc::new(resources),
             visible: crate::call::list::VisibleCache::default(),
@@ -180,7 +182,21 @@ fn api_keys(org: &OrgId, dir: &Path, resources: &Resources) -> Result<ApiKeys, V
             .to_record(org.clone(), id.clone())
             .map_err(|message| vec![Problem::of(&file, message)])
     });
-    made.collect::<Result<Vec<_>, _>>().map(ApiKeys::new)
+    let records = made.collect::<Result<Vec<_>, _>>()?;
+    if let Some(record) = key::mistaken(&records) {
+        let file = dir.join("keys").join(format!("{}.toml", record.id));
+        let message = format!("`{}` is a user in one key and an agent in another", record.user);
+        return Err(vec![Problem::of(&file, message)]);
+    }
+    Ok(ApiKeys::new(records))
+}
+
+/// How people and clients sign in, with secrets fetched.
+fn settings(dir: &Path, resources: &Resources) -> Result<Settings, Vec<Problem>> {
+    let Some(config) = &resources.identity else { return Ok(Settings::default()) };
+    let file = dir.join(identity::FILE);
+    let problem = |(message, help): identity::Fault| Problem::of(&file, message).with_help(help);
+    config.to_settings().map_err(|faults| faults.into_iter().map(problem).collect())
 }
 
 /// What policies may speak of.

@@ -63,6 +63,7 @@ fn caller() -> Fallible<Caller> {
         org: OrgId::default_org(),
         hash,
         user: UserId::new("someone@example.com")?,
+        kind: tidegate_identity::directory::Kind::Person,
         groups: (0..5).map(|g| format!("g{g}")).collect(),
         roles: Vec::new(),
         vmcps: Vec::new(),

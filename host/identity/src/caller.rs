@@ -5,11 +5,15 @@
 
 use std::sync::Arc;
 
-use model::{KeyId, OrgId, UserId, VmcpId};
+use model::{KeyId, OrgId, Timestamp, UserId, VmcpId};
 use sha2::{Digest, Sha256};
 use tidegate_model as model;
 
-use crate::method::api_key::KeyHash;
+use crate::{
+    Resource, Scopes,
+    directory::{Kind, Person},
+    method::api_key::KeyHash,
+};
 
 /// How the caller proved who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +24,10 @@ pub enum SignIn {
     AdminSocket,
     /// Nobody in particular, on a virtual MCP that says so.
     Anonymous,
+    /// An access token of our own authorization server.
+    Token,
+    /// A browser that is signed in.
+    Session,
 }
 
 impl SignIn {
@@ -29,6 +37,8 @@ impl SignIn {
             Self::ApiKey => "api_key",
             Self::AdminSocket => "admin_socket",
             Self::Anonymous => "anonymous",
+            Self::Token => "oauth",
+            Self::Session => "session",
         }
     }
 }
@@ -45,18 +55,57 @@ impl CallerClass {
     }
 }
 
+/// What an access token says beside whom it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The one thing it is good for.
+    pub resource: Resource,
+    /// The rights it carries.
+    pub scopes: Scopes,
+    /// The grant it was issued under, by its id.
+    pub grant: Arc<str>,
+    /// The client it was issued to, by its id.
+    pub client: Arc<str>,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// When it stops working.
+    pub expires: Timestamp,
+    /// When the person proved who they are; nobody did where an agent acts for itself.
+    pub authenticated: Option<Timestamp>,
+    /// When its grant ends without further use: a stream that it opened lasts as long.
+    pub grant_expires: Timestamp,
+    /// The grant of the token that it was exchanged for: they end together.
+    pub parent: Option<Arc<str>>,
+    /// Whether the agent stands beside its client in the settings (`client_credentials`).
+    pub is_by_client: bool,
+}
+
+/// What the credential is good for.
+#[derive(Debug, Clone)]
+enum Reach {
+    /// Whatever policies permit.
+    All,
+    /// These virtual MCPs and no administration.
+    Vmcps(Arc<[VmcpId]>),
+    /// What the access token names.
+    Token(Arc<Bearer>),
+}
+
 /// A person or agent that has been authenticated.
 #[derive(Debug, Clone)]
 pub struct Caller {
     org: OrgId,
     user: UserId,
+    kind: Kind,
     groups: Arc<[String]>,
     roles: Arc<[String]>,
     key: Option<KeyId>,
     /// The digest of the presented key, by which it is found again.
     proof: Option<KeyHash>,
+    /// When the person signed in to the browser session.
+    authenticated: Option<Timestamp>,
     sign_in: SignIn,
-    scope: Arc<[VmcpId]>,
+    reach: Reach,
     class: CallerClass,
 }
 
@@ -67,15 +116,32 @@ impl Caller {
         Self {
             org,
             user,
+            kind: Kind::Person,
             groups: Arc::clone(&none),
             roles: none,
             key: None,
             proof: None,
+            authenticated: None,
             sign_in,
-            scope: Arc::from([]),
+            reach: Reach::All,
             class: CallerClass([0; 16]),
         }
         .classified()
+    }
+
+    /// Somebody of the directory, with the groups and roles that they have now. Whether they
+    /// are active is for the method to ask.
+    pub(crate) fn of(org: OrgId, person: &Person, sign_in: SignIn) -> Self {
+        let mut caller = Self::new(org, person.user.id.clone(), sign_in);
+        caller.kind = person.user.kind;
+        caller.groups = Arc::clone(&person.groups);
+        caller.roles = Arc::clone(&person.roles);
+        caller.classified()
+    }
+
+    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self.classified()
     }
 
     pub(crate) fn with_groups(mut self, mut groups: Vec<String>, mut roles: Vec<String>) -> Self {
@@ -88,11 +154,23 @@ impl Caller {
         self.classified()
     }
 
-    pub(crate) fn with_key(mut self, key: KeyId, hash: KeyHash, scope: Vec<VmcpId>) -> Self {
+    pub(crate) fn with_key(mut self, key: KeyId, hash: KeyHash, vmcps: &[VmcpId]) -> Self {
         self.key = Some(key);
         self.proof = Some(hash);
-        self.scope = scope.into();
-        self.classified()
+        self.reach = if vmcps.is_empty() { Reach::All } else { Reach::Vmcps(vmcps.into()) };
+        self
+    }
+
+    /// Binds the caller to what an access token says.
+    pub(crate) fn with_token(mut self, bearer: Arc<Bearer>) -> Self {
+        self.reach = Reach::Token(bearer);
+        self
+    }
+
+    /// Says when the person signed in, for a browser session.
+    pub(crate) fn with_authenticated(mut self, at: Timestamp) -> Self {
+        self.authenticated = Some(at);
+        self
     }
 
     fn classified(mut self) -> Self {
@@ -102,6 +180,7 @@ impl Caller {
             hash.update(text.as_bytes());
         };
         part(self.org.as_str());
+        part(self.kind.name());
         part(self.user.as_str());
         part(self.sign_in.name());
         for list in [&self.groups, &self.roles] {
@@ -123,6 +202,11 @@ impl Caller {
     /// The person or agent.
     pub fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// Whether it is a person or an agent, which policies tell apart.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The groups, sorted and without repeats.
@@ -155,9 +239,59 @@ impl Caller {
         self.sign_in
     }
 
-    /// Whether the credential is good for this virtual MCP; one without a scope is good for all.
+    /// What the access token says, where one was presented.
+    pub fn bearer(&self) -> Option<&Bearer> {
+        match &self.reach {
+            Reach::Token(bearer) => Some(bearer),
+            Reach::All | Reach::Vmcps(_) => None,
+        }
+    }
+
+    pub(crate) fn shared_bearer(&self) -> Option<&Arc<Bearer>> {
+        match &self.reach {
+            Reach::Token(bearer) => Some(bearer),
+            Reach::All | Reach::Vmcps(_) => None,
+        }
+    }
+
+    /// The rights that the credential carries; `None` where policies alone decide.
+    pub fn scopes(&self) -> Option<Scopes> {
+        self.bearer().map(|bearer| bearer.scopes)
+    }
+
+    /// The grant behind the access token.
+    pub fn grant(&self) -> Option<&str> {
+        self.bearer().map(|bearer| &*bearer.grant)
+    }
+
+    /// The OAuth client that the access token was issued to.
+    pub fn client(&self) -> Option<&str> {
+        self.bearer().map(|bearer| &*bearer.client)
+    }
+
+    /// When the person proved who they are in a browser, where they did.
+    pub fn authenticated(&self) -> Option<Timestamp> {
+        self.authenticated.or_else(|| self.bearer()?.authenticated)
+    }
+
+    /// Whether the credential is good for this virtual MCP: an access token is for one, a key
+    /// without a list for all.
     pub fn reaches(&self, vmcp: &VmcpId) -> bool {
-        self.scope.is_empty() || self.scope.contains(vmcp)
+        match &self.reach {
+            Reach::All => true,
+            Reach::Vmcps(vmcps) => vmcps.contains(vmcp),
+            Reach::Token(bearer) => matches!(&bearer.resource, Resource::Vmcp(one) if one == vmcp),
+        }
+    }
+
+    /// Whether the credential is good for administration, as far as policies permit it: a key
+    /// that is limited to virtual MCPs is not, nor is an access token for anything else.
+    pub fn reaches_admin(&self) -> bool {
+        match &self.reach {
+            Reach::All => self.sign_in != SignIn::Anonymous,
+            Reach::Vmcps(_) => false,
+            Reach::Token(bearer) => bearer.resource == Resource::Admin,
+        }
     }
 
     /// The digest of all that a policy can see of the caller.

@@ -1,76 +1,194 @@
 //! Who there is: people, agents and groups of one organisation.
 //!
 //! Owns their records and an index of all of them in memory, so that a request never reads
-//! the store to know who calls. Does not know how somebody proved who they are.
+//! the store to know who calls. Every change is committed first and seen in memory then; what
+//! another process commits is seen through the store's feed. Does not know how somebody proved
+//! who they are. How it is stored stands in `row`.
 
-use model::{Timestamp, UserId};
-use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use model::UserId;
 use tidegate_model as model;
+use tidegate_store::{Changes, StoreError};
 
-/// Whether somebody is a person or a program with a name of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A person.
-    #[default]
-    Person,
-    /// A program that acts for itself.
-    Agent,
+mod change;
+mod follow;
+mod groups;
+mod index;
+mod record;
+mod row;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+
+pub use record::{Group, Kind, Link, Person, User};
+pub use sign_in::{Claimed, SignInRefused};
+
+use crate::{Ground, Settings};
+use index::Index;
+
+/// The role that may do everything, and that somebody always has.
+const OWNER: &str = "owner";
+/// The role of every active person.
+const MEMBER: &str = "member";
+
+/// Why the directory refused; the texts are for administrators.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DirectoryError {
+    /// Nobody is called that.
+    #[error("there is no user `{0}`")]
+    NoUser(UserId),
+    /// No group has that id.
+    #[error("there is no group `{0}`")]
+    NoGroup(String),
+    /// Something that only one may have is somebody else's.
+    #[error("the {what} `{value}` is taken: choose another, or change who has it first")]
+    Taken {
+        /// What it is: `user name`, `e-mail address`, `external id`, `link`, `group name`.
+        what: &'static str,
+        /// Its text.
+        value: String,
+    },
+    /// The change would leave nobody who may do everything.
+    #[error("`{0}` is the last active owner: make somebody else an owner first")]
+    LastOwner(UserId),
+    /// A text that cannot be stored.
+    #[error("{0}")]
+    Bad(String),
+    /// Others changed the same record again and again.
+    #[error("`{0}` is being changed by others: try again")]
+    Busy(String),
+    /// Made by a newer version.
+    #[error("the record of `{0}` was written by a newer version: use that version again")]
+    Newer(String),
+    /// The system has no randomness.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// One identity at one provider that is this person: never an e-mail address, which may be
-/// given to somebody else.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Link {
-    /// The provider's name in the settings.
-    pub provider: String,
-    /// The provider's `sub`.
-    pub subject: String,
+/// Everybody in one organisation.
+#[derive(Debug)]
+pub struct Directory {
+    ground: Ground,
+    index: RwLock<Index>,
+    /// Changes since it was opened, until somebody follows them.
+    changes: Mutex<Option<Changes>>,
+    /// Held by whoever changes groups, removes a user or takes away what makes an owner, since
+    /// these look at more than the record that they change.
+    order: tokio::sync::Mutex<()>,
 }
 
-/// A user, as stored. Texts are what people and providers wrote: show them as text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// How policies name them; never changes.
-    pub id: UserId,
-    /// Person or agent.
-    #[serde(default)]
-    pub kind: Kind,
-    /// Their name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Their e-mail address, in lower case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-    /// Whether they may use anything at all.
-    pub active: bool,
-    /// Groups that an administrator put them in.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<String>,
-    /// Roles that an administrator gave them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<String>,
-    /// Groups that the provider named when they signed in last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub claimed_groups: Vec<String>,
-    /// Roles that the provider named when they signed in last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub claimed_roles: Vec<String>,
-    /// Who they are at providers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub links: Vec<Link>,
-    /// The id that the organisation's directory gave them (SCIM `externalId`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<String>,
-    /// The digest of the password of an account of the gateway's own (PHC string).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
-    /// Tokens, sessions and grants from before this moment do not count any more.
-    #[serde(default)]
-    pub not_before: Timestamp,
-    /// When the record was made.
-    pub created: Timestamp,
-    /// When they signed in last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_sign_in: Option<Timestamp>,
+impl Directory {
+    /// Reads everybody. What is changed from then on is seen while somebody drives
+    /// [`Directory::follow`]; what goes through this value is seen at once.
+    pub async fn open(ground: &Ground, settings: &Settings) -> Result<Arc<Self>, DirectoryError> {
+        let changes = ground.store.watch();
+        let directory = Self {
+            ground: ground.clone(),
+            index: RwLock::new(Index::new(settings)),
+            changes: Mutex::new(Some(changes)),
+            order: tokio::sync::Mutex::default(),
+        };
+        directory.read_all().await?;
+        Ok(Arc::new(directory))
+    }
+
+    /// Takes over which groups give a role.
+    pub fn settings_changed(&self, settings: &Settings) {
+        if !self.write().give_roles(settings) {
+            return;
+        }
+        // In steps, so that no request waits for a large organisation.
+        let mut after: Option<UserId> = None;
+        loop {
+            let some: Vec<UserId> =
+                self.users(after.as_ref(), 500).iter().map(|one| one.user.id.clone()).collect();
+            let Some(last) = some.last().cloned() else { break };
+            self.write().derive(some.iter());
+            after = Some(last);
+        }
+    }
+
+    /// Somebody, active or not.
+    pub fn user(&self, id: &UserId) -> Option<Arc<Person>> {
+        self.read().users.get(id).cloned()
+    }
+
+    /// Who this is at a provider.
+    pub fn linked(&self, link: &Link) -> Option<Arc<Person>> {
+        let index = self.read();
+        index.users.get(index.links.get(link)?).cloned()
+    }
+
+    /// Whose e-mail address this is, in any case.
+    pub fn by_email(&self, email: &str) -> Option<Arc<Person>> {
+        let index = self.read();
+        index.users.get(index.emails.get(&email.to_lowercase())?).cloned()
+    }
+
+    /// Who has this id in the organisation's own directory.
+    pub fn by_external_id(&self, id: &str) -> Option<Arc<Person>> {
+        let index = self.read();
+        index.users.get(index.external_ids.get(id)?).cloned()
+    }
+
+    /// At most `limit` users in the order of their ids, after `after`.
+    pub fn users(&self, after: Option<&UserId>, limit: usize) -> Vec<Arc<Person>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, |id| Excluded(id.clone()));
+        self.read().users.range((from, Unbounded)).take(limit).map(|(_, one)| one.clone()).collect()
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.read().users.len()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.read().users.is_empty()
+    }
+
+    /// The active people with the role `owner`.
+    pub fn owners(&self) -> Vec<Arc<Person>> {
+        let index = self.read();
+        index.owners.iter().filter_map(|id| index.users.get(id).cloned()).collect()
+    }
+
+    /// The group of this id.
+    pub fn group(&self, id: &str) -> Option<Arc<Group>> {
+        self.read().groups.get(id).cloned()
+    }
+
+    /// The group that policies name so.
+    pub fn group_named(&self, name: &str) -> Option<Arc<Group>> {
+        let index = self.read();
+        index.groups.get(index.group_names.get(name)?).cloned()
+    }
+
+    /// At most `limit` groups in the order of their ids, after `after`.
+    pub fn groups(&self, after: Option<&str>, limit: usize) -> Vec<Arc<Group>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, |id| Excluded(id.to_owned()));
+        let index = self.read();
+        index.groups.range((from, Unbounded)).take(limit).map(|(_, one)| one.clone()).collect()
+    }
+
+    /// The groups that list this user.
+    pub fn groups_of(&self, id: &UserId) -> Vec<Arc<Group>> {
+        let index = self.read();
+        let ids = index.memberships.get(id).into_iter().flatten();
+        ids.filter_map(|id| index.groups.get(id).cloned()).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }

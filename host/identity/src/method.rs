@@ -1,8 +1,104 @@
 //! The sign-in methods, in the order in which they are tried.
 //!
 //! Each one turns a credential into a [`Caller`](crate::Caller) or refuses; a refusal never
-//! tells an unknown credential from a wrong or expired one.
+//! tells an unknown credential from a wrong or expired one. Whoever holds a stream open asks
+//! [`Known::renew`] again and again.
 
+use model::{OrgId, Timestamp, UserId};
+use tidegate_model as model;
+
+pub mod access_token;
 pub mod admin_socket;
 pub mod anonymous;
 pub mod api_key;
+pub mod session;
+pub mod stored_key;
+
+use crate::{Caller, SignIn, directory::Directory};
+use api_key::{ApiKeys, KeyRefused};
+use stored_key::StoredKeys;
+
+/// What is known now of credentials that outlive a request.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The keys in files.
+    pub files: &'a ApiKeys,
+    /// The keys that the gateway made.
+    pub stored: &'a StoredKeys,
+    /// Who there is.
+    pub directory: &'a Directory,
+    /// Whether the grant of this id was revoked.
+    pub is_revoked: &'a (dyn Fn(&str) -> bool + Sync),
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+impl Known<'_> {
+    /// The caller behind a presented API key: those in files are asked first. A key in a file
+    /// is worth nothing while the directory knows its holder and they are not active.
+    pub fn key(&self, org: &OrgId, key: &str) -> Result<Caller, KeyRefused> {
+        match self.files.authenticate(org, key, &At(self.now)) {
+            Ok(caller) => self.holder_is_active(caller),
+            Err(KeyRefused::Unknown) => self.stored.authenticate(self.directory, key),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// The caller as they are known now, and when their credential ends; `None` where it is
+    /// not good any more, or never outlives a request.
+    pub fn renew(&self, caller: &Caller) -> Option<(Caller, Option<Timestamp>)> {
+        match caller.sign_in() {
+            SignIn::ApiKey => match self.files.renew(caller, self.now) {
+                Ok((caller, end)) => Some((self.holder_is_active(caller).ok()?, end)),
+                Err(KeyRefused::Unknown) => {
+                    self.stored.renew(self.directory, caller, self.now).ok()
+                }
+                Err(_) => None,
+            },
+            SignIn::Token => self.renew_token(caller),
+            SignIn::Anonymous | SignIn::AdminSocket | SignIn::Session => None,
+        }
+    }
+
+    /// An access token ends with its time, its grant, its holder, and what its holder ended.
+    fn renew_token(&self, caller: &Caller) -> Option<(Caller, Option<Timestamp>)> {
+        let bearer = caller.shared_bearer()?;
+        if bearer.expires <= self.now || (self.is_revoked)(&bearer.grant) {
+            return None;
+        }
+        let person = self.directory.user(caller.user()).filter(|person| person.user.active)?;
+        let is_same = person.user.kind == caller.kind() && bearer.issued >= person.user.not_before;
+        let now = Caller::of(caller.org().clone(), &person, SignIn::Token);
+        is_same.then(|| (now.with_token(bearer.clone()), Some(bearer.expires)))
+    }
+
+    fn holder_is_active(&self, caller: Caller) -> Result<Caller, KeyRefused> {
+        let name = caller.user().as_str();
+        let lower = name.chars().any(char::is_uppercase).then(|| name.to_lowercase());
+        let lower = lower.and_then(|name| UserId::new(&name).ok());
+        let known = self.directory.user(lower.as_ref().unwrap_or_else(|| caller.user()));
+        let fits = |person: &crate::directory::Person| {
+            person.user.active && person.user.kind == caller.kind()
+        };
+        match (known, caller.key()) {
+            (Some(person), Some(key)) if !fits(&person) => Err(KeyRefused::NotActive(key.clone())),
+            _ => Ok(caller),
+        }
+    }
+}
+
+impl std::fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// A clock that stands still, for what is asked at one moment.
+#[derive(Debug)]
+struct At(Timestamp);
+
+impl model::Clock for At {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}

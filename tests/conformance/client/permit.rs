@@ -113,6 +113,7 @@ fn caller() -> Result<Caller> {
         org: OrgId::default_org(),
         hash,
         user: UserId::new("suite@example.com")?,
+        kind: tidegate_identity::directory::Kind::Person,
         groups: Vec::new(),
         roles: Vec::new(),
         vmcps: Vec::new(),

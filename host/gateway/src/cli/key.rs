@@ -21,13 +21,16 @@ pub(super) struct NewKey {
     /// Its name among the keys.
     #[arg(long)]
     name: String,
-    /// Who it stands for.
+    /// The person it stands for.
+    #[arg(long, required_unless_present = "agent", conflicts_with = "agent")]
+    user: Option<String>,
+    /// The agent it stands for, instead of a person.
     #[arg(long)]
-    user: String,
-    /// A group of that user; may be repeated.
+    agent: Option<String>,
+    /// A group of that user or agent; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
-    /// A role of that user; may be repeated.
+    /// A role of that user or agent; may be repeated.
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
     /// A virtual MCP it is good for; may be repeated; all when left out.
@@ -47,6 +50,7 @@ pub(super) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
     let (key, hash) = api_key::generate(&id).context("the system has no randomness for a key")?;
     let config = KeyConfig {
         user: new.user.clone(),
+        agent: new.agent.clone(),
         groups: new.groups.clone(),
         roles: new.roles.clone(),
         vmcps: new.vmcps.clone(),

@@ -1,20 +1,26 @@
 //! `keys/NAME.toml`: one API key, as its digest.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_identity::method::api_key::KeyRecord;
+use tidegate_identity::{directory::Kind, method::api_key::KeyRecord};
 use tidegate_model::{KeyId, OrgId, Timestamp, UserId, VmcpId};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
-    /// Who it stands for.
-    pub user: String,
-    /// Groups of that user.
+    /// The person it stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The agent it stands for, instead of a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Groups of that user or agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Roles of that user.
+    /// Roles of that user or agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// Virtual MCPs it is good for; all when left out.
@@ -37,6 +43,11 @@ impl KeyConfig {
         {
             return Err(format!("`{empty}` is no name of a group or role"));
         }
+        let (name, kind) = match (&self.user, &self.agent) {
+            (Some(user), None) => (user, Kind::Person),
+            (None, Some(agent)) => (agent, Kind::Agent),
+            _ => return Err("a key stands for one: write either `user` or `agent`".to_owned()),
+        };
         Ok(KeyRecord {
             id,
             org,
@@ -44,13 +55,21 @@ impl KeyConfig {
                 .hash
                 .parse()
                 .map_err(|bad: tidegate_identity::method::api_key::BadKeyHash| bad.to_string())?,
-            user: UserId::new(&self.user).map_err(|bad| bad.to_string())?,
+            user: UserId::new(name).map_err(|bad| bad.to_string())?,
+            kind,
             groups: self.groups.clone(),
             roles: self.roles.clone(),
             vmcps: vmcps.map_err(|bad| bad.to_string())?,
             expires: self.expires.as_deref().map(moment).transpose()?,
         })
     }
+}
+
+/// A name that one of these keys gives to a person and another to an agent: sessions and
+/// records know callers by their names.
+pub fn mistaken(records: &[KeyRecord]) -> Option<&KeyRecord> {
+    let kinds: BTreeMap<&UserId, Kind> = records.iter().map(|it| (&it.user, it.kind)).collect();
+    records.iter().find(|it| kinds.get(&it.user).is_some_and(|kind| *kind != it.kind))
 }
 
 /// The end of a day, or a moment, in UTC.
@@ -73,6 +92,23 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn key(text: &str) -> Result<KeyRecord, String> {
+        let hash = format!("hash = \"sha256:{}\"\n{text}", "0".repeat(64));
+        let config: KeyConfig = toml::from_str(&hash).unwrap();
+        config.to_record(OrgId::default_org(), KeyId::new("k").unwrap())
+    }
+
+    #[test]
+    fn a_key_stands_for_a_person_or_an_agent() {
+        let (person, agent) = (key("user = 'bot'").unwrap(), key("agent = 'bot'").unwrap());
+        assert_eq!((person.kind, agent.kind), (Kind::Person, Kind::Agent));
+        for bad in ["", "user = 'a'\nagent = 'a'", "agent = 'a b'"] {
+            assert!(key(bad).is_err(), "{bad}");
+        }
+        assert!(mistaken(&[person.clone(), person.clone()]).is_none());
+        assert_eq!(mistaken(&[person, agent]).unwrap().user.as_str(), "bot");
+    }
 
     #[test]
     fn a_day_lasts_until_its_end_in_utc() {

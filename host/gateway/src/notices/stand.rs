@@ -47,16 +47,18 @@ use tidegate_wire::{
 use tokio::sync::{broadcast, watch};
 
 use crate::{
-    assembly::{Assembly, bindings::Bindings, connectors::Connectors, customize::LastGood, offers},
+    assembly::offers,
     call::{Context, cursor::Cursors},
     config::{ProcessConfig, Resources},
     facts::FactBook,
     gateway::{Gateway, Parts},
+    organisation::{Foundation, Organisation},
     plugin::Chains,
     plugin_state::PluginState,
     records::Records,
     revision::Revision,
     seal::Seals,
+    signature::Trust,
 };
 
 /// A connector that offers what it is told to and remembers what it is asked to follow.
@@ -175,6 +177,8 @@ impl Clock for Hand {
 #[derive(Debug)]
 pub(crate) struct Stand {
     pub(crate) gateway: Arc<Gateway>,
+    /// The one organisation.
+    pub(crate) org: Arc<Organisation>,
     clock: Arc<Hand>,
     revisions: AtomicU64,
     _dir: TempDir,
@@ -230,27 +234,34 @@ impl Stand {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         });
         let egress = Egress::new(Resolver::System, None).unwrap();
-        let assembly = Assembly {
-            bindings: Bindings::new(Sandbox::new(Settings::default()).unwrap()),
-            connectors: Connectors::new(egress, BTreeMap::new()),
+        let plugin_state =
+            Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>));
+        let foundation = Foundation {
+            sandbox: Sandbox::new(Settings::default()).unwrap(),
+            trust: Trust::default(),
+            plugin_state: Arc::clone(&plugin_state),
+            egress,
+            environment: BTreeMap::new(),
             records: Records::new(Arc::clone(&store), Arc::new(blobs)),
-            edits: LastGood::default(),
+            figures: Arc::default(),
             page: 100,
         };
+        let org = Arc::new(foundation.organisation(OrgId::default_org()));
         let gateway = Gateway::new(Parts {
             config: ProcessConfig::default(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             audit: Arc::new(audit),
             cursors: Cursors::new(&[2; 32]),
             seals: Seals::new(&[3; 32]),
-            facts: FactBook::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>),
-            plugin_state: Arc::new(PluginState::new(store, Arc::clone(&clock) as Arc<dyn Clock>)),
+            facts: FactBook::new(store, Arc::clone(&clock) as Arc<dyn Clock>),
+            plugin_state,
             hosts: HostPolicy::new(Listener::Loopback),
             url: "http://127.0.0.1:1".to_owned(),
-            assembly,
+            foundation,
         });
+        gateway.add(Arc::clone(&org));
         let (gateway, revisions) = (Arc::new(gateway), AtomicU64::new(0));
-        Self { gateway, clock, revisions, _dir: dir }
+        Self { gateway, org, clock, revisions, _dir: dir }
     }
 
     /// Sets the clock.
@@ -261,7 +272,7 @@ impl Stand {
     /// Puts a revision into effect, with these lists announced.
     pub(crate) fn revise(&self, setup: &Setup, announced: &[(&str, List)]) {
         let announced = announced.iter().map(|(id, list)| (ConnectorId::new(id).unwrap(), *list));
-        self.gateway.install(self.revision(setup), announced.collect());
+        self.org.install(self.revision(setup), announced.collect());
     }
 
     fn revision(&self, setup: &Setup) -> Revision {
@@ -368,6 +379,7 @@ impl Setup {
             org: org.clone(),
             hash: KeyHash::of(text),
             user: UserId::new("ae@example.com").unwrap(),
+            kind: tidegate_identity::directory::Kind::Person,
             groups: groups.clone(),
             roles: Vec::new(),
             vmcps: Vec::new(),

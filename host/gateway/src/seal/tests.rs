@@ -25,6 +25,7 @@ fn caller(user: &str) -> Caller {
         org: org.clone(),
         hash,
         user: UserId::new(user).unwrap(),
+        kind: tidegate_identity::directory::Kind::Person,
         groups: Vec::new(),
         roles: Vec::new(),
         vmcps: Vec::new(),

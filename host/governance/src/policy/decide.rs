@@ -115,14 +115,14 @@ impl Policies {
     }
 
     /// Whether the caller may perform an administrative action. The owner on the admin socket
-    /// always may.
+    /// always may; whose credential is for virtual MCPs only never.
     pub fn authorize_admin(
         &self,
         caller: &Caller,
         action: AdminAction,
         context: &RequestContext<'_>,
     ) -> Decision<AdminAction> {
-        if *caller.org() != self.world.org {
+        if *caller.org() != self.world.org || !caller.reaches_admin() {
             return Err(self.unknown(action));
         }
         let is_owner = caller.roles().iter().any(|role| role == "owner");

@@ -20,6 +20,7 @@ use super::{AdminAction, input::PolicyInput, shape::Record};
 /// The entity types, parsed once.
 #[derive(Debug)]
 pub(super) struct Types {
+    pub(super) agent: EntityTypeName,
     pub(super) action: EntityTypeName,
     pub(super) client: EntityTypeName,
     pub(super) connector: EntityTypeName,
@@ -36,6 +37,7 @@ pub(super) struct Types {
 impl Types {
     fn new() -> Result<Self, Box<ParseErrors>> {
         Ok(Self {
+            agent: "Agent".parse()?,
             action: "Action".parse()?,
             client: "Client".parse()?,
             connector: "Connector".parse()?,

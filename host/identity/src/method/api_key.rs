@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tidegate_model as model;
 
-use crate::{Caller, SignIn};
+use crate::{Caller, SignIn, directory::Kind};
 
 /// SHA-256 of a whole key text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +27,11 @@ impl KeyHash {
     /// The digest of a presented key.
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    /// The digest.
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
@@ -73,6 +78,8 @@ pub struct KeyRecord {
     pub hash: KeyHash,
     /// Who it stands for.
     pub user: UserId,
+    /// Whether that is a person or an agent.
+    pub kind: Kind,
     /// The groups of that user or agent.
     pub groups: Vec<String>,
     /// Its roles.
@@ -92,6 +99,9 @@ pub enum KeyRefused {
     /// The key exists and has expired.
     #[error("key `{0}` has expired")]
     Expired(KeyId),
+    /// Whoever it stands for is not active.
+    #[error("whoever key `{0}` stands for is not active, or is somebody else now")]
+    NotActive(KeyId),
 }
 
 /// All keys of a revision, ready for lookup.
@@ -103,8 +113,9 @@ impl ApiKeys {
     pub fn new(records: impl IntoIterator<Item = KeyRecord>) -> Self {
         let entry = |record: KeyRecord| {
             let caller = Caller::new(record.org.clone(), record.user.clone(), SignIn::ApiKey)
+                .with_kind(record.kind)
                 .with_groups(record.groups.clone(), record.roles.clone())
-                .with_key(record.id.clone(), record.hash, record.vmcps.clone());
+                .with_key(record.id.clone(), record.hash, &record.vmcps);
             (record.hash, (record, caller))
         };
         Self(records.into_iter().map(entry).collect())
@@ -186,6 +197,7 @@ mod tests {
             org: OrgId::default_org(),
             hash,
             user: UserId::new("ae@example.com").unwrap(),
+            kind: Kind::Person,
             groups: vec!["sales".into(), "all".into(), "sales".into()],
             roles: vec![],
             vmcps: vec![VmcpId::new("sales").unwrap()],

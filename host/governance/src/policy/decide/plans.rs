@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cedar_policy::Entity;
-use identity::{Caller, CallerClass};
+use identity::{Caller, CallerClass, directory::Kind};
 use model::{CompletionOf, Operation as CallOperation, Prompt, ResourceRef};
 use tidegate_identity as identity;
 use tidegate_model as model;
@@ -112,7 +112,11 @@ impl Policies {
         let groups = caller.groups().iter().map(|name| uid(&types.group, name));
         let roles = caller.roles().iter().map(|name| uid(&types.role, name));
         let parents: Vec<_> = groups.chain(roles).collect();
-        let name = uid(&types.user, caller.user().as_str());
+        let of = match caller.kind() {
+            Kind::Person => &types.user,
+            Kind::Agent => &types.agent,
+        };
+        let name = uid(of, caller.user().as_str());
         let numbers = self.by_principal.matching(&name, &parents);
         let scope = |number: usize| Some((number, &self.rules.get(number)?.what));
         let by_action = ByAction::new(numbers.filter_map(scope));

@@ -47,6 +47,7 @@ pub(in crate::policy) fn scoped_caller(
         org: OrgId::default_org(),
         hash,
         user: UserId::new(user).unwrap(),
+        kind: tidegate_identity::directory::Kind::Person,
         groups: groups.iter().map(ToString::to_string).collect(),
         roles: roles.iter().map(ToString::to_string).collect(),
         vmcps: vmcps.iter().map(|id| VmcpId::new(id).unwrap()).collect(),
