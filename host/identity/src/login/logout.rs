@@ -87,7 +87,7 @@ impl Providers {
     }
 
     /// Checks a notice that a page of the provider loaded `/login/{provider}/frontchannel`.
-    pub async fn front_channel(
+    pub fn front_channel(
         &self,
         settings: &Settings,
         provider: &str,
