@@ -46,6 +46,28 @@ admin_actions! {
     KeyRead = "admin:key_read";
     /// Take an API key out of use.
     KeyRevoke = "admin:key_revoke";
+    /// Read who there is, and which roles they have.
+    UserRead = "admin:user_read";
+    /// Add, change, deactivate and remove people and agents.
+    UserWrite = "admin:user_write";
+    /// Give and take roles. Whoever is no owner gives only those that they have.
+    RoleAssign = "admin:role_assign";
+    /// Read groups and who is in them.
+    GroupRead = "admin:group_read";
+    /// Add, change and remove groups, and put people into them.
+    GroupWrite = "admin:group_write";
+    /// Read the clients that people connect with.
+    ClientRead = "admin:client_read";
+    /// Remove clients that registered themselves.
+    ClientWrite = "admin:client_write";
+    /// Read what people granted to which clients.
+    GrantRead = "admin:grant_read";
+    /// End what people granted.
+    GrantRevoke = "admin:grant_revoke";
+    /// Read in which browsers people are signed in.
+    SessionRead = "admin:session_read";
+    /// Sign people out.
+    SessionEnd = "admin:session_end";
     /// Ask who could call what, and why.
     PolicyExplain = "admin:policy_explain";
     /// Fetch a connector's tools again.
