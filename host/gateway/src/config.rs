@@ -6,7 +6,9 @@
 
 pub mod connector;
 pub mod directory;
+pub mod identity;
 pub mod key;
+pub mod organisations;
 pub mod plugin;
 pub mod problem;
 pub mod process;

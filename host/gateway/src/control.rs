@@ -1,8 +1,11 @@
-//! Configuration changes, one at a time.
+//! Configuration changes of one organisation, one at a time.
 //!
 //! Holds what a watched directory owns and what the store owns, makes a revision of both
 //! together and puts it into effect. A change that cannot be made whole leaves the old
-//! revision serving and is remembered for `tidegate status`.
+//! revision serving, or the organisation out of service where there was none, and is
+//! remembered for `tidegate status`. Which organisations there are is [`organisations`]'.
+
+pub(crate) mod organisations;
 
 use std::{
     collections::HashMap,
@@ -11,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate_model::{ConnectorId, OrgId, RevisionId};
+use tidegate_model::{ConnectorId, RevisionId};
 use tidegate_upstream::connector::{Connector, List};
 use tokio::{
     sync::{Mutex, Notify, oneshot},
@@ -26,13 +29,15 @@ use crate::{
     },
     gateway::Gateway,
     jobs::sync,
+    organisation::Organisation,
+    records::RecordError,
     revision::Revision,
 };
 
 /// Longest a start waits for connectors that were never seen before.
-const FIRST_SYNC: Duration = Duration::from_secs(20);
+pub(crate) const FIRST_SYNC: Duration = Duration::from_secs(20);
 
-/// How often a revision is made again whose customizers failed.
+/// How often a revision is made again whose customizers failed, and the first one tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Why a set of resources was not applied.
@@ -49,6 +54,10 @@ pub(crate) enum ApplyError {
 /// What decides the next revision.
 #[derive(Debug, Default)]
 struct State {
+    /// Whether `applied` and `last` were read from the store.
+    is_read: bool,
+    /// Whether the organisation was removed; nothing takes effect any more.
+    is_over: bool,
     directory: Resources,
     /// Component and secret files of the last revision, with size and time of change.
     files: Vec<directory::Stamp>,
@@ -60,7 +69,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) gateway: Arc<Gateway>,
-    org: OrgId,
+    pub(crate) org: Arc<Organisation>,
     dir: Option<PathBuf>,
     state: Mutex<State>,
     syncing: StdMutex<HashMap<ConnectorId, Syncing>>,
@@ -79,11 +88,11 @@ struct Syncing {
 }
 
 impl Control {
-    /// Over a directory, or over what the store owns alone.
-    pub(crate) fn new(gateway: Arc<Gateway>, dir: Option<PathBuf>) -> Self {
+    /// Over an organisation's directory, or over what the store owns alone.
+    pub(crate) fn new(gateway: Arc<Gateway>, org: Arc<Organisation>, dir: Option<PathBuf>) -> Self {
         Self {
             gateway,
-            org: OrgId::default_org(),
+            org,
             dir,
             state: Mutex::default(),
             syncing: StdMutex::default(),
@@ -105,25 +114,15 @@ impl Control {
 
     /// Makes the first revision, and waits a while for connectors that were never seen.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Vec<Problem>> {
-        let fault = |error: crate::records::RecordError| {
-            vec![Problem::of(Path::new("store"), error.to_string())]
-        };
-        let records = &self.gateway.assembly.records;
         let mut state = self.state.lock().await;
-        let collected = records.collect(&self.org).await.map_err(fault)?;
-        tracing::debug!(collected, "blobs that nothing refers to were removed");
-        state.applied = records.applied(&self.org).await.map_err(fault)?;
-        state.last = records.last_revision(&self.org).await.map_err(fault)?;
-        if let Some(dir) = &self.dir {
-            state.directory = directory::read(dir)?;
-        }
-        let first = self.build(&mut state).await?;
+        let first = self.begin(&mut state).await?;
         drop(state);
         let waiting = self.never_seen(&first);
         if !waiting.is_empty() {
             let all = futures_util::future::join_all(waiting);
             if tokio::time::timeout(FIRST_SYNC, all).await.is_err() {
                 tracing::warn!(
+                    org = %self.org.id,
                     "some connectors have not shown their tools yet; they join when they do"
                 );
             }
@@ -132,10 +131,40 @@ impl Control {
         Ok(())
     }
 
+    /// The first revision of what the directory and the store hold.
+    async fn begin(self: &Arc<Self>, state: &mut State) -> Result<Arc<Revision>, Vec<Problem>> {
+        let (records, org) = (self.gateway.records(), &self.org.id);
+        if !state.is_read {
+            let made = records.store().ensure_org(org).await;
+            made.map_err(|error| fault(error.into()))?;
+            let collected = records.collect(org).await.map_err(fault)?;
+            tracing::debug!(%org, collected, "blobs that nothing refers to were removed");
+            state.applied = records.applied(org).await.map_err(fault)?;
+            state.last = records.last_revision(org).await.map_err(fault)?;
+            state.is_read = true;
+        }
+        if let Some(dir) = &self.dir {
+            state.directory = directory::read(dir)?;
+        }
+        self.build(state).await
+    }
+
     /// Reads the directory again.
     pub(crate) async fn reload(self: &Arc<Self>) {
-        let Some(dir) = &self.dir else { return };
         let mut state = self.state.lock().await;
+        if state.is_over {
+            return;
+        }
+        if self.org.revision().is_none() {
+            match self.begin(&mut state).await {
+                Ok(revision) => {
+                    tracing::info!(org = %self.org.id, revision = %revision.id, "the organisation is in service");
+                }
+                Err(problems) => self.keep_old(problems),
+            }
+            return;
+        }
+        let Some(dir) = &self.dir else { return };
         let read = match directory::read(dir) {
             Ok(read) => read,
             Err(problems) => return self.keep_old(problems),
@@ -150,7 +179,7 @@ impl Control {
             Ok(revision) => {
                 let changes = before.changes(&state.directory);
                 let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-                tracing::info!(revision = %revision.id, changes = changes.join(", "), "the configuration has changed");
+                tracing::info!(org = %self.org.id, revision = %revision.id, changes = changes.join(", "), "the configuration has changed");
             }
             Err(problems) => {
                 state.directory = before;
@@ -183,7 +212,7 @@ impl Control {
             state.applied = before;
             return Err(ApplyError::Problems(problems));
         }
-        let kept = self.gateway.assembly.records.keep_applied(&self.org, &state.applied).await;
+        let kept = self.gateway.records().keep_applied(&self.org.id, &state.applied).await;
         let Err(error) = kept else { return Ok(changes) };
         // What is answered with an error must not go on to serve.
         state.applied = before;
@@ -208,11 +237,12 @@ impl Control {
     pub(crate) async fn refreshing(self: Arc<Self>) {
         loop {
             let asked = tokio::time::timeout(AGAIN, self.refresh.notified()).await.is_ok();
-            let revision = self.gateway.revision(self.org.as_str());
-            if !asked && revision.is_none_or(|revision| revision.is_whole) {
-                continue;
+            match self.org.revision() {
+                // Mended where nobody watches: a secret, or a file somewhere else.
+                None => self.reload().await,
+                Some(revision) if !asked && revision.is_whole => {}
+                Some(_) => self.refresh_now().await,
             }
-            self.refresh_now().await;
         }
     }
 
@@ -229,22 +259,27 @@ impl Control {
 
     /// Makes a revision of the state and puts it into effect.
     async fn build(self: &Arc<Self>, state: &mut State) -> Result<Arc<Revision>, Vec<Problem>> {
+        if state.is_over {
+            let words = "the organisation was removed meanwhile".to_owned();
+            return Err(vec![Problem::of(&self.dir.clone().unwrap_or_default(), words)]);
+        }
         let id = RevisionId(state.last.0 + 1);
         let dir = self.dir.clone().unwrap_or_default();
         let resources = state.directory.over(&state.applied);
-        let plan = Plan { org: self.org.clone(), id, dir, resources };
+        let plan = Plan { org: self.org.id.clone(), id, dir, resources };
         // What is announced while the records are read may not be in this revision.
         let announced = self.announced().len();
-        let revision = self.gateway.assembly.assemble(plan).await?;
-        let kept = self.gateway.assembly.records.keep_revision(&self.org, id).await;
-        kept.map_err(|error| vec![Problem::of(Path::new("store"), error.to_string())])?;
+        let revision = self.org.assembly.assemble(plan).await?;
+        self.gateway.records().keep_revision(&self.org.id, id).await.map_err(fault)?;
         state.last = id;
         state.files = directory::stamps(&state.directory);
         for notice in &revision.notices {
-            tracing::warn!(revision = %id, "{notice}");
+            tracing::warn!(org = %self.org.id, revision = %id, "{notice}");
         }
         let announced = self.announced().drain(..announced).collect();
-        let revision = self.gateway.install(revision, announced);
+        let identified = self.org.identify(&self.gateway, &revision.settings).await;
+        identified.map_err(|error| vec![Problem::of(Path::new("identity"), sentence(&error))])?;
+        let revision = self.org.install(revision, announced);
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.reconcile(&revision);
         Ok(revision)
@@ -268,7 +303,7 @@ impl Control {
             }
         }
         drop(syncing);
-        self.gateway
+        self.org
             .assembly
             .connectors
             .take_others(&revision.connectors)
@@ -293,17 +328,26 @@ impl Control {
         waiting
     }
 
+    /// Remembers why a change was not taken. What is known already is not said again.
     fn keep_old(&self, problems: Vec<Problem>) {
-        for problem in &problems {
-            tracing::error!("the configuration was not taken, the old one serves on: {problem}");
+        let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let serves = self.org.revision().is_some();
+        for problem in problems.iter().filter(|problem| !known.contains(problem)) {
+            let org = &self.org.id;
+            if serves {
+                tracing::error!(%org, "the configuration was not taken, the old one serves on: {problem}");
+            } else {
+                tracing::error!(%org, "the organisation is out of service: {problem}");
+            }
         }
-        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+        *known = problems;
     }
 
     fn owned(&self, name: &str) -> Problem {
         let (folder, file) = name.split_once(' ').unwrap_or((name, ""));
         let file = match folder {
             "policy" => format!("policies/{file}"),
+            "identity" => "identity.toml".to_owned(),
             folder => format!("{folder}s/{file}.toml"),
         };
         let path = self.dir.as_deref().unwrap_or(Path::new("")).join(file);
@@ -313,16 +357,36 @@ impl Control {
 
     /// Closes every connector; for the end of the process.
     pub(crate) async fn close(&self) {
-        let running: Vec<Syncing> = {
-            let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-            syncing.drain().map(|(_, running)| running).collect()
-        };
-        let closing = running.iter().map(|running| {
-            running.task.abort();
-            running.connector.close()
-        });
-        futures_util::future::join_all(closing).await;
+        let running = self.quiet();
+        futures_util::future::join_all(running.iter().map(|connector| connector.close())).await;
     }
+
+    /// Withdraws what is in effect and closes the connectors once the calls that may still
+    /// use them are over; for an organisation that is there no more.
+    pub(crate) async fn end(&self) {
+        // What is being made takes effect first, and is withdrawn with the rest.
+        let mut state = self.state.lock().await;
+        state.is_over = true;
+        self.org.withdraw();
+        drop(state);
+        drop(self.quiet());
+        let none = HashMap::new();
+        self.org.assembly.connectors.take_others(&none).into_iter().for_each(close_later);
+    }
+
+    /// Stops keeping records of the connectors; which they are.
+    fn quiet(&self) -> Vec<Arc<dyn Connector>> {
+        let mut syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = syncing.drain().map(|(_, running)| {
+            running.task.abort();
+            running.connector
+        });
+        running.collect()
+    }
+}
+
+fn fault(error: RecordError) -> Vec<Problem> {
+    vec![Problem::of(Path::new("store"), error.to_string())]
 }
 
 /// How many changes of each kind, for people.

@@ -1,4 +1,5 @@
-//! What plugins did, by plugin and version: kept across revisions, told to people and metrics.
+//! What plugins did, by organisation, plugin and version: kept across revisions, told to people
+//! and metrics.
 //!
 //! A version is the component's hash, so a plugin that is rolled back goes on counting where
 //! it stopped. What a guest used is the sandbox's to count; it is asked for here, and folded
@@ -9,12 +10,12 @@ mod version;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
-use tidegate_model::PluginId;
+use tidegate_model::{OrgId, PluginId};
 
 pub(crate) use metrics::PluginMetrics;
 pub(crate) use version::{Running, VersionFigures};
@@ -43,10 +44,41 @@ pub(crate) struct Reading {
     pub(crate) ticks: u64,
 }
 
-/// All figures of the process.
+/// All figures of one organisation.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     plugins: Mutex<BTreeMap<PluginId, Vec<Arc<VersionFigures>>>>,
+}
+
+/// All figures of the process. They are the organisations' own, and go with them.
+#[derive(Debug, Default)]
+pub(crate) struct AllFigures(Mutex<BTreeMap<OrgId, Weak<Figures>>>);
+
+impl AllFigures {
+    /// The figures of an organisation, from zero where nobody has them any more.
+    pub(crate) fn of(&self, org: &OrgId) -> Arc<Figures> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, figures| figures.strong_count() > 0);
+        if let Some(known) = all.get(org).and_then(Weak::upgrade) {
+            return known;
+        }
+        let made = Arc::new(Figures::default());
+        all.insert(org.clone(), Arc::downgrade(&made));
+        made
+    }
+
+    /// Every version that ran, with its organisation and plugin.
+    fn that_ran(&self) -> Vec<(OrgId, PluginId, Arc<VersionFigures>)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let live: Vec<(OrgId, Arc<Figures>)> =
+            all.iter().filter_map(|(org, of)| Some((org.clone(), of.upgrade()?))).collect();
+        drop(all);
+        let of = |(org, figures): (OrgId, Arc<Figures>)| {
+            let ran = figures.that_ran().into_iter();
+            ran.map(move |(plugin, version)| (org.clone(), plugin, version))
+        };
+        live.into_iter().flat_map(of).collect()
+    }
 }
 
 impl Figures {
@@ -117,6 +149,24 @@ mod tests {
         assert_eq!(aa.ended, BTreeMap::from(ended));
         assert_eq!((bb.calls, bb.bound), (1, false));
         assert!(figures.readings(&PluginId::new("other").unwrap()).is_empty());
+    }
+
+    #[test]
+    fn plugins_of_one_name_are_counted_by_organisation() {
+        let all = AllFigures::default();
+        let (a, b) = (OrgId::new("a").unwrap(), OrgId::new("b").unwrap());
+        let (of_a, of_b) = (all.of(&a), all.of(&b));
+        of_a.of(&plugin(), "aa").ended("proceed", Duration::from_micros(10));
+        assert!(of_b.readings(&plugin()).is_empty());
+        assert_eq!(all.of(&a).readings(&plugin())[0].calls, 1, "the same as long as they live");
+        let ran = |all: &AllFigures| -> Vec<String> {
+            all.that_ran().into_iter().map(|(org, ..)| org.to_string()).collect()
+        };
+        assert_eq!(ran(&all), ["a"]);
+        of_b.of(&plugin(), "aa").ended("refuse", Duration::from_micros(10));
+        assert_eq!(ran(&all), ["a", "b"]);
+        drop(of_a);
+        assert_eq!(ran(&all), ["b"], "they go with their organisation");
     }
 
     #[test]

@@ -1,27 +1,28 @@
 //! The long-lived parts of the process, assembled here only.
 //!
-//! A [`Gateway`] is what every request and job shares. It holds the current revision of the
-//! configuration behind one atomic swap; nothing else in it changes shape while it runs.
+//! A [`Gateway`] is what every request and job shares. It holds the organisations behind one
+//! atomic swap, each with its current revision behind another; nothing else in it changes
+//! shape while it runs.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use tidegate_governance::audit::{Audit, Index, Record};
-use tidegate_model::{CallId, Clock, ConnectorId, Stage, VmcpId};
+use tidegate_model::{CallId, Clock, OrgId, Stage, VmcpId};
 use tidegate_store::log::{Log, LogHealth};
-use tidegate_upstream::connector::List;
 use tidegate_wire::{json::Limits, server::HostPolicy};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    assembly::Assembly,
     call::{Context, cursor::Cursors, park::table::Parking},
     config::ProcessConfig,
     facts::FactBook,
     metrics::Metrics,
     notices::Notices,
+    organisation::{Foundation, Organisation},
     places::Places,
     plugin_state::PluginState,
+    records::Records,
     revision::Revision,
     seal::Seals,
     session::Sessions,
@@ -42,8 +43,6 @@ pub(crate) struct Gateway {
     pub(crate) audit: Arc<Audit>,
     /// Sessions of legacy clients.
     pub(crate) sessions: Sessions,
-    /// What connectors and revisions tell of their own accord.
-    pub(crate) notices: Notices,
     /// List cursors.
     pub(crate) cursors: Cursors,
     /// Handles that clients hold.
@@ -64,8 +63,8 @@ pub(crate) struct Gateway {
     pub(crate) url: String,
     /// Limits on a request's JSON.
     pub(crate) json_limits: Limits,
-    /// What makes revisions.
-    pub(crate) assembly: Assembly,
+    /// What organisations are built on.
+    pub(crate) foundation: Foundation,
     /// The index over the audit log, once the job has opened it.
     pub(crate) index: tokio::sync::Mutex<Option<Index>>,
     /// Counters.
@@ -76,8 +75,8 @@ pub(crate) struct Gateway {
     pub(crate) detached: TaskTracker,
     /// Cancelled when calls that did not finish in time must end.
     pub(crate) cut: CancellationToken,
-    /// The current revision of the default organisation.
-    current: ArcSwapOption<Revision>,
+    /// The organisations that are there now.
+    organisations: ArcSwap<BTreeMap<OrgId, Arc<Organisation>>>,
 }
 
 /// The parts a [`Gateway`] is made from.
@@ -92,11 +91,11 @@ pub(crate) struct Parts {
     pub(crate) plugin_state: Arc<PluginState>,
     pub(crate) hosts: HostPolicy,
     pub(crate) url: String,
-    pub(crate) assembly: Assembly,
+    pub(crate) foundation: Foundation,
 }
 
 impl Gateway {
-    /// Puts the parts together, with no configuration yet.
+    /// Puts the parts together, with no organisation yet.
     pub(crate) fn new(parts: Parts) -> Self {
         let limits = &parts.config.limits;
         Self {
@@ -104,7 +103,6 @@ impl Gateway {
             json_limits: Limits { bytes: limits.body, depth: limits.depth, ..Limits::REQUEST },
             clock: parts.clock,
             audit: parts.audit,
-            notices: Notices::default(),
             cursors: parts.cursors,
             seals: parts.seals,
             spent: Spent::new(crate::call::park::LIFETIME),
@@ -114,34 +112,65 @@ impl Gateway {
             listening: Places::new(LISTENING, usize::MAX),
             hosts: parts.hosts,
             url: parts.url,
-            metrics: Metrics::new(Arc::clone(&parts.assembly.bindings.figures)),
-            assembly: parts.assembly,
+            metrics: Metrics::new(Arc::clone(&parts.foundation.figures)),
+            foundation: parts.foundation,
             index: tokio::sync::Mutex::default(),
             stopping: CancellationToken::new(),
             detached: TaskTracker::new(),
             cut: CancellationToken::new(),
-            current: ArcSwapOption::empty(),
+            organisations: ArcSwap::default(),
             config: parts.config,
         }
     }
 
-    /// The current revision of an organisation; `None` for one that does not exist.
+    /// The current revision of an organisation; `None` for one that does not exist or is out
+    /// of service.
     pub(crate) fn revision(&self, org: &str) -> Option<Arc<Revision>> {
-        // One organisation so far; the swap becomes a map of swaps when there are more.
-        if org == "default" { self.current.load_full() } else { None }
+        self.organisations.load().get(org)?.revision()
     }
 
-    /// Puts a revision into effect and says so, together with the lists that connectors have
-    /// announced and that are in it.
-    pub(crate) fn install(
-        &self,
-        revision: Revision,
-        announced: Vec<(ConnectorId, List)>,
-    ) -> Arc<Revision> {
-        let revision = Arc::new(revision);
-        self.current.store(Some(Arc::clone(&revision)));
-        self.notices.revised(&revision.connectors, announced);
-        revision
+    /// An organisation, in service or not.
+    pub(crate) fn organisation(&self, org: &str) -> Option<Arc<Organisation>> {
+        self.organisations.load().get(org).cloned()
+    }
+
+    /// All organisations, in service or not.
+    pub(crate) fn organisations(&self) -> Vec<Arc<Organisation>> {
+        self.organisations.load().values().cloned().collect()
+    }
+
+    /// Adds an organisation, in place of one of its name.
+    pub(crate) fn add(&self, organisation: Arc<Organisation>) {
+        self.organisations.rcu(|known| {
+            let mut all = BTreeMap::clone(known);
+            all.insert(organisation.id.clone(), Arc::clone(&organisation));
+            all
+        });
+    }
+
+    /// Removes an organisation: from now on it looks as if it had never been there, and its
+    /// sessions have ended. Its connectors are `control`'s to close.
+    pub(crate) fn remove(&self, org: &OrgId) {
+        self.organisations.rcu(|known| {
+            let mut all = BTreeMap::clone(known);
+            all.remove(org);
+            all
+        });
+        self.sessions.dismiss(org);
+    }
+
+    /// Runs what an organisation's connectors and revisions tell past `look`; for one that is
+    /// gone a hub on which nobody speaks.
+    pub(crate) fn with_notices<T>(&self, org: &OrgId, look: impl FnOnce(&Notices) -> T) -> T {
+        match self.organisations.load().get(org) {
+            Some(organisation) => look(&organisation.notices),
+            None => look(&Notices::default()),
+        }
+    }
+
+    /// What is kept in the store, by organisation.
+    pub(crate) fn records(&self) -> &Records {
+        &self.foundation.records
     }
 
     /// Opens the audit record of one operation.

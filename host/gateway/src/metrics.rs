@@ -16,7 +16,7 @@ use prometheus_client::{
 use tidegate_model::{Outcome, RefusalCode};
 
 use crate::{
-    figures::{Figures, PluginMetrics},
+    figures::{AllFigures, PluginMetrics},
     gateway::Gateway,
 };
 
@@ -24,6 +24,12 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct End {
     end: &'static str,
+}
+
+/// Which organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    org: String,
 }
 
 /// A call under way: counted when it ends, as cancelled where nobody ends it.
@@ -58,20 +64,21 @@ pub(crate) struct Metrics {
     calls: Family<End, Counter>,
     seconds: Histogram,
     sessions: Gauge,
-    revision: Gauge<i64>,
+    revision: Family<Of, Gauge>,
     rows: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
     /// All at zero; those of plugins are read from `plugins`.
-    pub(crate) fn new(plugins: Arc<Figures>) -> Self {
+    pub(crate) fn new(plugins: Arc<AllFigures>) -> Self {
         let mut registry = Registry::with_prefix("tidegate");
         let calls = Family::<End, Counter>::default();
         // 100 µs to 50 s, doubling.
         let seconds = Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(
             0.000_1, 2.0, 20,
         ));
-        let (sessions, revision, rows) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let (sessions, rows) = (Gauge::default(), Gauge::default());
+        let revision = Family::<Of, Gauge>::default();
         registry.register("calls", "Tool calls by how they ended", calls.clone());
         registry.register(
             "call_duration_seconds",
@@ -93,8 +100,13 @@ impl Metrics {
     /// The text of all metrics.
     pub(crate) fn encode(&self, gateway: &Gateway) -> String {
         self.sessions.set(i64::try_from(gateway.sessions.count()).unwrap_or(i64::MAX));
-        let revision = gateway.revision("default").map_or(0, |revision| revision.id.0);
-        self.revision.set(i64::try_from(revision).unwrap_or(i64::MAX));
+        // One that was removed has no series any more.
+        self.revision.clear();
+        for organisation in gateway.organisations() {
+            let revision = organisation.revision().map_or(0, |revision| revision.id.0);
+            let of = Of { org: organisation.id.to_string() };
+            self.revision.get_or_create(&of).set(i64::try_from(revision).unwrap_or(i64::MAX));
+        }
         #[expect(clippy::cast_precision_loss, reason = "a gauge may be off by one in 2^53 rows")]
         self.rows.set(gateway.audit.log().map_or(0.0, |log| log.size() as f64));
         let mut out = String::new();

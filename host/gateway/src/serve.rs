@@ -38,19 +38,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    assembly::{
-        Assembly,
-        bindings::{Bindings, Outside},
-        connectors::Connectors,
-        customize::LastGood,
-    },
     call::cursor::Cursors,
     cli::say,
     config::{
         ProcessConfig,
         process::{DurabilitySetting, PayloadSetting},
     },
-    control::Control,
+    control::organisations::Organisations,
     facts::FactBook,
     gateway::{Gateway, Parts},
     http::{
@@ -58,7 +52,8 @@ use crate::{
         listener::{self, Ending},
         ops, router,
     },
-    jobs::{health, index, keep, reap, unfinished, watch},
+    jobs::{health, index, keep, reap, unfinished},
+    organisation::Foundation,
     plugin_state::PluginState,
     records::Records,
     seal::Seals,
@@ -150,13 +145,14 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
     let blobs = Arc::new(BlobArea::open(config.data.join(BLOB_DIR), Arc::clone(&ring))?);
     let plugin_state = Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock)));
     let egress = Egress::new(Resolver::System, None)?;
-    let assembly = Assembly {
-        bindings: Bindings::new(sandbox(&data, &ring, Arc::clone(&clock))?)
-            .trusting(config.trust())
-            .reaching(outside(&plugin_state, &egress)),
-        connectors: Connectors::new(egress, environment()),
+    let foundation = Foundation {
+        sandbox: sandbox(&data, &ring, Arc::clone(&clock))?,
+        trust: config.trust(),
+        plugin_state: Arc::clone(&plugin_state),
+        egress,
+        environment: environment(),
         records: Records::new(Arc::clone(&store), blobs),
-        edits: LastGood::default(),
+        figures: Arc::default(),
         page: config.limits.page,
     };
     let gateway = Arc::new(Gateway::new(Parts {
@@ -169,10 +165,10 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         clock,
         audit,
         url: url.clone(),
-        assembly,
+        foundation,
     }));
-    let control = Arc::new(Control::new(Arc::clone(&gateway), dir));
-    if let Err(problems) = control.start().await {
+    let organisations = Arc::new(Organisations::new(Arc::clone(&gateway), dir));
+    if let Err(problems) = organisations.start().await {
         for problem in &problems {
             eprintln!("{problem}");
         }
@@ -194,15 +190,14 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         ops::router(Arc::clone(&gateway)),
         Ending { stop: last.clone(), cut },
     );
-    let socket = listener::serve_unix(socket, admin::router(&control), last.clone());
+    let socket = listener::serve_unix(socket, admin::router(&organisations), last.clone());
     let helping = [tokio::spawn(operating), tokio::spawn(socket)];
     let jobs = [
         tokio::spawn(unfinished::run(Arc::clone(&gateway), rows_before)),
         tokio::spawn(index::run(Arc::clone(&gateway), Arc::clone(&store))),
         tokio::spawn(reap::run(Arc::clone(&gateway))),
         tokio::spawn(keep::run(Arc::clone(&gateway))),
-        tokio::spawn(Arc::clone(&control).refreshing()),
-        tokio::spawn(watching(Arc::clone(&control))),
+        tokio::spawn(Arc::clone(&organisations).watching()),
     ];
     let told_to_stop = told_to_stop()?;
     say(&serde_json::json!({"event": "ready", "url": url, "ops": ops_url}).to_string());
@@ -223,7 +218,7 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         tracing::debug!("a connection to the admin socket or for health is cut off");
     }
     // Whatever hangs here must not keep the process from its end.
-    let _ = tokio::time::timeout(Duration::from_secs(3), control.close()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(3), organisations.close()).await;
     if let Some(log) = log {
         log.close().context("the audit log did not close in good order")?;
     }
@@ -283,12 +278,6 @@ async fn drain(gateway: &Gateway, mut serving: JoinHandle<()>) {
     };
     if tokio::time::timeout(FAREWELL, ended).await.is_err() {
         tracing::error!("a call could not be cut off; its row is missing from the audit log");
-    }
-}
-
-async fn watching(control: Arc<Control>) {
-    if let Err(error) = watch::run(control).await {
-        tracing::error!(%error, "the configuration directory cannot be watched; changes need a restart");
     }
 }
 
@@ -376,14 +365,6 @@ fn sandbox(data: &Path, ring: &Keyring, clock: Arc<dyn Clock>) -> anyhow::Result
     let cache = Some(CacheSettings { folder: data.join(CACHE_DIR), key });
     Sandbox::new(Settings { cache, clock, ..Settings::default() })
         .context("the sandbox for components cannot be set up")
-}
-
-/// What the capabilities of components lead to.
-fn outside(state: &Arc<PluginState>, egress: &Arc<Egress>) -> Outside {
-    Outside {
-        state: Some((OrgId::default_org(), Arc::clone(state))),
-        egress: Some(Arc::clone(egress)),
-    }
 }
 
 /// Which hosts and pages may speak to the public listener.

@@ -172,7 +172,8 @@ impl Session {
 
     /// What the client subscribed to.
     pub(crate) fn follows(&self, gateway: &Gateway) -> Arc<Follows> {
-        Arc::clone(self.follows.get_or_init(|| Follows::new(&gateway.notices)))
+        let of_org = || gateway.with_notices(&self.org, Follows::new);
+        Arc::clone(self.follows.get_or_init(of_org))
     }
 
     /// Subscribes to a resource, by published URI; refused where the caller may not read it or
@@ -321,6 +322,20 @@ impl Sessions {
         Some(session)
     }
 
+    /// Ends all sessions of an organisation.
+    pub(crate) fn dismiss(&self, org: &OrgId) {
+        for shard in &self.shards {
+            let mut map = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            map.retain(|_, session| {
+                let stays = session.org != *org;
+                if !stays {
+                    session.finish();
+                }
+                stays
+            });
+        }
+    }
+
     /// Ends all sessions that have been idle for that long and have nothing under way, and
     /// forgets old streams of the others. Returns those that ended.
     pub(crate) fn reap(&self, now: Timestamp, idle: Duration) -> Vec<Arc<Session>> {
@@ -343,6 +358,15 @@ impl Sessions {
             });
         }
         gone
+    }
+
+    /// How many an organisation has.
+    pub(crate) fn count_of(&self, org: &OrgId) -> usize {
+        let lock = |shard: &Mutex<HashMap<SessionId, Arc<Session>>>| {
+            let map = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            map.values().filter(|session| session.org == *org).count()
+        };
+        self.shards.iter().map(lock).sum()
     }
 
     /// How many there are.

@@ -154,6 +154,11 @@ impl Bindings {
         Self { outside, ..self }
     }
 
+    /// Counts what plugins do there.
+    pub(crate) fn counting(self, figures: Arc<Figures>) -> Self {
+        Self { figures, ..self }
+    }
+
     /// What the capabilities of a component lead to, with a fingerprint of its secrets.
     pub(crate) fn reach(
         &self,

@@ -1,7 +1,8 @@
 //! The admin API: one route table, every route with its Cedar action.
 //!
 //! Served on a Unix socket in the data directory that only the owner may open. Each request
-//! is authorized by the policy engine and recorded, flushed to disk, before it is answered.
+//! is about one organisation, `default` or the one before `/api` (`/o/NAME/api/v1/…`), is
+//! authorized by its policies and recorded, flushed to disk, before it is answered.
 
 mod audit;
 mod config;
@@ -11,7 +12,12 @@ mod status;
 
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, pin::Pin, sync::Arc};
 
-use axum::{Router, body::Body, routing::on};
+use axum::{
+    Router,
+    body::Body,
+    extract::RawPathParams,
+    routing::{MethodFilter, on},
+};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -27,7 +33,10 @@ pub(crate) use lines::{Lines, Spoken, Wanted as WantedLines};
 pub(crate) use payload::{Kept, Wanted as WantedPayloads};
 pub(crate) use status::Status;
 
-use crate::{call::refusal, control::Control};
+use crate::{
+    call::refusal,
+    control::{Control, organisations::Organisations},
+};
 
 /// The socket's name in the data directory.
 pub(crate) const SOCKET: &str = "admin.sock";
@@ -59,12 +68,20 @@ struct Done {
 
 type Handling = Pin<Box<dyn Future<Output = Result<Done, Failed>> + Send>>;
 
+/// What a request is about.
+struct Asked {
+    /// All organisations.
+    organisations: Arc<Organisations>,
+    /// The one that the request named.
+    control: Arc<Control>,
+}
+
 /// One admin route; there is no way to make one without its action.
 struct Route {
     method: Method,
     path: &'static str,
     action: AdminAction,
-    handle: fn(Arc<Control>, Bytes) -> Handling,
+    handle: fn(Asked, Bytes) -> Handling,
 }
 
 /// Every admin route.
@@ -73,37 +90,37 @@ const ROUTES: [Route; 6] = [
         method: Method::GET,
         path: "/api/v1/status",
         action: AdminAction::Status,
-        handle: |control, _| Box::pin(async move { status::show(&control) }),
+        handle: |asked, _| Box::pin(async move { status::show(&asked) }),
     },
     Route {
         method: Method::GET,
         path: "/api/v1/config",
         action: AdminAction::ConfigRead,
-        handle: |control, _| Box::pin(async move { config::show(&control) }),
+        handle: |asked, _| Box::pin(async move { config::show(&asked.control) }),
     },
     Route {
         method: Method::POST,
         path: "/api/v1/audit/find",
         action: AdminAction::AuditRead,
-        handle: |control, body| Box::pin(audit::find(control, body)),
+        handle: |asked, body| Box::pin(audit::find(asked.control, body)),
     },
     Route {
         method: Method::POST,
         path: "/api/v1/audit/payloads",
         action: AdminAction::PayloadRead,
-        handle: |control, body| Box::pin(payload::read(control, body)),
+        handle: |asked, body| Box::pin(payload::read(asked.control, body)),
     },
     Route {
         method: Method::POST,
         path: "/api/v1/plugins/lines",
         action: AdminAction::PluginLogs,
-        handle: |control, body| Box::pin(async move { lines::read(&control, &body) }),
+        handle: |asked, body| Box::pin(async move { lines::read(&asked.control, &body) }),
     },
     Route {
         method: Method::POST,
         path: "/api/v1/config/apply",
         action: AdminAction::ConfigApply,
-        handle: |control, body| Box::pin(config::apply(control, body)),
+        handle: |asked, body| Box::pin(config::apply(asked.control, body)),
     },
 ];
 
@@ -137,26 +154,38 @@ fn remove_dead(path: &Path) -> io::Result<()> {
 }
 
 /// The admin routes.
-pub(crate) fn router(control: &Arc<Control>) -> Router {
+pub(crate) fn router(organisations: &Arc<Organisations>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
-        let control = Arc::clone(control);
-        let Route { method, path, action, handle } = route;
-        let Ok(filter) = method.try_into() else { continue };
-        let serve =
-            move |request: Request<Body>| serve(Arc::clone(&control), action, handle, request);
-        router = router.route(path, on(filter, serve));
+        let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { continue };
+        let serve = |of_other: bool| {
+            let organisations = Arc::clone(organisations);
+            let Route { action, handle, .. } = route;
+            move |params: RawPathParams, request: Request<Body>| {
+                let org = of_other.then(|| params.iter().next().map(|(_, org)| org.to_owned()));
+                let org = org.flatten().unwrap_or_else(|| OrgId::default_org().to_string());
+                serve(organisations.clone(), org, action, handle, request)
+            }
+        };
+        router = router
+            .route(route.path, on(filter, serve(false)))
+            .route(&format!("/o/{{org}}{}", route.path), on(filter, serve(true)));
     }
     router
 }
 
 async fn serve(
-    control: Arc<Control>,
+    organisations: Arc<Organisations>,
+    org: String,
     action: AdminAction,
-    handle: fn(Arc<Control>, Bytes) -> Handling,
+    handle: fn(Asked, Bytes) -> Handling,
     request: Request<Body>,
 ) -> Response<Body> {
-    match recorded(&control, action, handle, request).await {
+    let done = match organisations.of(&org) {
+        Some(control) => recorded(Asked { organisations, control }, action, handle, request).await,
+        None => Err(Failed::no_organisation(&org)),
+    };
+    match done {
         Ok(body) => respond(StatusCode::OK, body),
         Err(failed) => {
             respond(failed.status, serde_json::to_vec(&failed.failure).unwrap_or_default())
@@ -166,23 +195,23 @@ async fn serve(
 
 /// Authorizes, handles and records one request.
 async fn recorded(
-    control: &Arc<Control>,
+    asked: Asked,
     action: AdminAction,
-    handle: fn(Arc<Control>, Bytes) -> Handling,
+    handle: fn(Asked, Bytes) -> Handling,
     request: Request<Body>,
 ) -> Result<Vec<u8>, Failed> {
+    let control = Arc::clone(&asked.control);
     let gateway = &control.gateway;
-    let org = OrgId::default_org();
+    let org = control.org.id.clone();
     let caller = admin_socket::owner(org.clone()).map_err(|error| Failed::internal(&error))?;
     let at = gateway.clock.now();
     let mut random = [0_u8; 10];
     getrandom::fill(&mut random).map_err(|error| Failed::internal(&error))?;
-    let mut record = gateway.audit.open(CallId::new(at, random), org.clone(), action.name());
+    let mut record = gateway.audit.open(CallId::new(at, random), org, action.name());
     record.always_on_disk();
     record.caller(&caller);
-    let revision = gateway.revision(org.as_str());
-    let done = match &revision {
-        None => Err(Failed::unready()),
+    let done = match control.org.revision() {
+        None => Err(Failed::out_of_service(&control)),
         Some(revision) => {
             record.revision(revision.id);
             let circumstances = RequestContext { at, ..RequestContext::default() };
@@ -191,7 +220,7 @@ async fn recorded(
                 Ok(permitted) => {
                     record.permitted(&permitted);
                     match body(request).await {
-                        Ok(body) => handle(Arc::clone(control), body).await,
+                        Ok(body) => handle(asked, body).await,
                         Err(failed) => Err(failed),
                     }
                 }
@@ -247,6 +276,22 @@ impl Failed {
             RefusalCode::Draining,
             "the gateway has no configuration yet".to_owned(),
         )
+    }
+
+    fn no_organisation(org: &str) -> Self {
+        let words = format!(
+            "there is no organisation `{org}` here; `tidegate status` shows those that there are, \
+             and a folder `orgs/NAME` in the configuration directory adds one"
+        );
+        Self::new(StatusCode::NOT_FOUND, RefusalCode::InvalidRequest, words)
+    }
+
+    fn out_of_service(control: &Control) -> Self {
+        let mut words = format!("the organisation `{}` is out of service", control.org.id);
+        for problem in control.problems() {
+            words.push_str(&format!("\n{problem}"));
+        }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, RefusalCode::Draining, words)
     }
 
     fn from_refusal(refused: &Refusal) -> Self {

@@ -38,7 +38,7 @@ fn unready(gateway: &Gateway) -> Option<&'static str> {
     if log.is_some_and(|health| !matches!(health, LogHealth::Ready | LogHealth::Low(_))) {
         return Some("the audit log takes no rows");
     }
-    match gateway.assembly.records.health() {
+    match gateway.records().health() {
         Health::Failed(_) => Some("the store has failed"),
         _ => None,
     }

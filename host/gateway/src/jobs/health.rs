@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Runs until the store has failed; then says why.
 pub(crate) async fn store_failure(gateway: Arc<Gateway>) -> String {
     loop {
-        if let Health::Failed(why) = gateway.assembly.records.health() {
+        if let Health::Failed(why) = gateway.records().health() {
             return why;
         }
         tokio::time::sleep(EVERY).await;

@@ -24,20 +24,26 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How long a plugin must be gone before its space is removed.
 const GRACE: Duration = Duration::from_secs(3_600);
 
-/// Since when owners of spaces were found gone.
+/// Since when owners of spaces of one organisation were found gone.
 type Gone = BTreeMap<Owner, Timestamp>;
 
 /// Runs until it is dropped.
 pub(crate) async fn run(gateway: Arc<Gateway>) {
-    let org = OrgId::default_org();
-    let mut gone = Gone::new();
+    let mut gone: BTreeMap<OrgId, Gone> = BTreeMap::new();
     loop {
         tokio::time::sleep(EVERY).await;
         gateway.facts.sweep().await;
-        let Some(revision) = gateway.revision(org.as_str()) else { continue };
-        let (state, now) = (&gateway.plugin_state, gateway.clock.now());
-        if let Err(error) = tidy(state, &org, &revision.resources, &mut gone, now).await {
-            tracing::warn!(%error, "the state of plugins cannot be looked after; trying again");
+        let organisations = gateway.organisations();
+        gone.retain(|org, _| organisations.iter().any(|known| known.id == *org));
+        for organisation in organisations {
+            // What is out of service, or removed, keeps what it has.
+            let Some(revision) = organisation.revision() else { continue };
+            let org = &organisation.id;
+            let (state, now) = (&gateway.plugin_state, gateway.clock.now());
+            let gone = gone.entry(org.clone()).or_default();
+            if let Err(error) = tidy(state, org, &revision.resources, gone, now).await {
+                tracing::warn!(%org, %error, "the state of plugins cannot be looked after; trying again");
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_model::{Json, Offer, OrgId};
+use tidegate_model::{Json, Offer};
 use tidegate_upstream::{
     Maintenance,
     armed::Duty,
@@ -80,7 +80,7 @@ pub(crate) async fn run(
     let announced = Announced::default();
     let updates = connector.updates();
     tokio::join!(
-        listening(&control.gateway.notices, &*connector, updates, &announced),
+        listening(&control.org.notices, &*connector, updates, &announced),
         listing(&control, &*connector, first, &announced),
     );
 }
@@ -166,7 +166,7 @@ async fn take(
     let announced = announced.into_iter().map(|list| (id.clone(), list));
     match keep(control, connector, list).await {
         Ok(None) => announced.for_each(|(connector, list)| {
-            control.gateway.notices.tell(Notice::Listed { connector, list });
+            control.org.notices.tell(Notice::Listed { connector, list });
         }),
         Ok(Some(offer)) => {
             tracing::info!(
@@ -191,19 +191,19 @@ async fn keep(
     connector: &dyn Connector,
     list: Listed,
 ) -> Result<Option<Offer>, RecordError> {
-    let (records, org) = (&control.gateway.assembly.records, OrgId::default_org());
+    let (records, org) = (control.gateway.records(), &control.org.id);
     let mut offer = list.offer;
     if !list.unread.is_empty() {
         for unread in &list.unread {
             tracing::warn!(connector = %connector.id(), list = unread.method, reason = unread.reason, "a list cannot be read; what is known of it stays");
         }
-        let before = records.offer(&org, connector.id()).await?;
+        let before = records.offer(org, connector.id()).await?;
         let before = before.map(|record: Json| offers::approved(connector.id(), &record, None));
         let unread = list.unread.iter().map(|unread| unread.method);
         offer = offers::completed(offer, &before.unwrap_or_default(), unread);
     }
     let record = offers::record(&offer);
-    let is_new = records.keep_offer(&org, connector.id(), &record).await?;
+    let is_new = records.keep_offer(org, connector.id(), &record).await?;
     Ok(is_new.then_some(offer))
 }
 

@@ -30,7 +30,7 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
-use super::{Notice, Place, follows::Follows, view::View};
+use super::{Notice, Notices, Place, follows::Follows, view::View};
 use crate::{call::Context, facts::SessionFacts, gateway::Gateway, revision::Revision};
 
 /// Most notices that are joined before the client is told of them.
@@ -122,7 +122,8 @@ impl Follower {
         vmcp: &PublishedVmcp,
         wanted: Wanted,
     ) -> Self {
-        Self::over(gateway, context, vmcp, wanted, Follows::new(&gateway.notices))
+        let follows = gateway.with_notices(context.caller.org(), Follows::new);
+        Self::over(gateway, context, vmcp, wanted, follows)
     }
 
     /// Over what a session follows, which may change while this one listens. Resources in
@@ -135,8 +136,8 @@ impl Follower {
         follows: Arc<Follows>,
     ) -> Self {
         // From before anything is looked at, so that no change is lost in between.
-        let receiver = gateway.notices.subscribe();
         let (revision, caller) = (&context.revision, &context.caller);
+        let receiver = gateway.with_notices(caller.org(), Notices::subscribe);
         let accepted = Wanted {
             tools: wanted.tools && !vmcp.vmcp.connectors.is_empty(),
             prompts: wanted.prompts && has_prompts(vmcp),
@@ -324,8 +325,9 @@ impl Follower {
     fn may_listen(&mut self, revision: &Revision, vmcp: &PublishedVmcp) -> bool {
         let at = self.gateway.clock.now();
         match self.caller.sign_in() {
-            SignIn::ApiKey => {
-                let Ok((caller, expires)) = revision.keys.renew(&self.caller, at) else {
+            SignIn::ApiKey | SignIn::Token => {
+                let renewed = self.gateway.renew(revision, &self.caller, at);
+                let Some((caller, expires)) = renewed else {
                     return false;
                 };
                 // What a client may hear belongs to a person, whoever their key is for now.
@@ -335,7 +337,7 @@ impl Follower {
                 (self.caller, self.expires) = (caller, expires);
             }
             SignIn::Anonymous if vmcp.vmcp.anonymous => {}
-            SignIn::Anonymous | SignIn::AdminSocket => return false,
+            SignIn::Anonymous | SignIn::AdminSocket | SignIn::Session => return false,
         }
         let circumstances = RequestContext {
             at,

@@ -39,6 +39,10 @@ struct Block {
     from: Timestamp,
     to: Timestamp,
     rows: u64,
+    /// Whose rows they are; empty where there are too many to name, and in entries of before
+    /// organisations were named.
+    #[serde(default)]
+    orgs: BTreeSet<OrgId>,
     /// Empty with `any` set where there are too many to name.
     words: BTreeSet<String>,
     any: bool,
@@ -62,7 +66,7 @@ pub struct Filter {
     pub limit: usize,
 }
 
-/// The index of one log.
+/// The index of one log, with the rows of all organisations.
 #[derive(Debug)]
 pub struct Index {
     next: u64,
@@ -112,24 +116,25 @@ impl Index {
         Ok(written)
     }
 
-    /// The newest rows that fit, oldest first, with their sequence numbers.
+    /// The newest rows of organisation `of` that fit, oldest first, with their sequence numbers;
+    /// the index is that of organisation `org`.
     pub async fn find(
         &self,
-        store: &dyn Store,
-        org: &OrgId,
+        (store, org): (&dyn Store, &OrgId),
+        of: &OrgId,
         log: &Log,
         filter: &Filter,
     ) -> Result<Vec<(u64, Row)>, IndexError> {
         let mut found = Vec::new();
         let mut first = (self.next / BLOCK) * BLOCK;
-        read_block(log, first, u64::MAX, filter, &mut found)?;
+        read_block(log, first, u64::MAX, (of, filter), &mut found)?;
         while found.len() < filter.limit && first > 0 {
             first -= BLOCK;
             let entry = store.get(Table::AuditIndex, org, &key(first)).await?;
             let block = entry.and_then(|entry| serde_json::from_slice::<Block>(&entry.value).ok());
-            if block.is_none_or(|block| block.may_hold(filter)) {
+            if block.is_none_or(|block| block.may_hold(of, filter)) {
                 let mut here = Vec::new();
-                read_block(log, first, BLOCK, filter, &mut here)?;
+                read_block(log, first, BLOCK, (of, filter), &mut here)?;
                 here.append(&mut found);
                 found = here;
             }
@@ -153,16 +158,20 @@ impl Block {
             block.from = block.from.min(row.ts);
             block.to = block.to.max(row.ts);
             block.words.extend(words(&row));
+            block.orgs.insert(row.org);
         }
         // An entry has to fit a value of the store; one that names everything is no help anyway.
         if block.words.iter().map(|word| word.len() + 8).sum::<usize>() > MAX_VALUE / 2 {
             block.words.clear();
             block.any = true;
         }
+        if block.orgs.iter().map(|org| org.as_str().len() + 8).sum::<usize>() > MAX_VALUE / 4 {
+            block.orgs.clear();
+        }
         Ok(block)
     }
 
-    fn may_hold(&self, filter: &Filter) -> bool {
+    fn may_hold(&self, of: &OrgId, filter: &Filter) -> bool {
         // A call's id begins with its millisecond; its row is written when it ends.
         let began = filter.call.map(|call| call.began());
         let has = |kind: char, word: &str| self.words.contains(&format!("{kind}:{word}"));
@@ -170,7 +179,8 @@ impl Block {
             let connector = wanted.split_once('/').map(|(connector, _)| connector);
             has('t', wanted) || connector.is_some_and(|connector| has('r', connector))
         };
-        began.is_none_or(|began| self.from <= began && began <= self.to)
+        (self.orgs.is_empty() || self.orgs.contains(of))
+            && began.is_none_or(|began| self.from <= began && began <= self.to)
             && filter.since.is_none_or(|since| since <= self.to)
             && (self.any
                 || filter.user.as_ref().is_none_or(|user| has('u', user))
@@ -195,7 +205,7 @@ fn read_block(
     log: &Log,
     first: u64,
     rows: u64,
-    filter: &Filter,
+    (of, filter): (&OrgId, &Filter),
     found: &mut Vec<(u64, Row)>,
 ) -> Result<(), LogError> {
     let mut reader = log.reader();
@@ -206,6 +216,7 @@ fn read_block(
             break;
         }
         if let Ok(row) = Row::from_bytes(&entry.bytes)
+            && row.org == *of
             && fits(&row, filter)
         {
             found.push((entry.seq, row));

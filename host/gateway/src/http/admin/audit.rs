@@ -1,4 +1,4 @@
-//! `/api/v1/audit/find`: rows that fit, found through the index.
+//! `/api/v1/audit/find`: rows of the organisation that fit, found through the index.
 
 use std::sync::Arc;
 
@@ -31,8 +31,9 @@ pub(super) async fn find(control: Arc<Control>, body: Bytes) -> Result<Done, Fai
     let mut found = Vec::new();
     let index = gateway.index.lock().await;
     if let (Some(index), Some(log)) = (index.as_ref(), gateway.audit.log()) {
-        let store = gateway.assembly.records.store();
-        let rows = index.find(store, &OrgId::default_org(), log, &filter).await;
+        // One index over the one log, which is kept with the organisation that is always there.
+        let (store, home) = (gateway.records().store(), OrgId::default_org());
+        let rows = index.find((store, &home), &control.org.id, log, &filter).await;
         let rows = rows.map_err(|error| Failed::internal(&error))?;
         found.extend(rows.into_iter().map(|(seq, row)| Found { seq, row }));
     }

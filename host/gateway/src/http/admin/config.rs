@@ -36,7 +36,7 @@ pub(crate) struct Applied {
 
 /// All resources in effect; they hold no secret, only references and digests.
 pub(super) fn show(control: &Control) -> Result<Done, Failed> {
-    let revision = control.gateway.revision("default").ok_or_else(Failed::unready)?;
+    let revision = control.org.revision().ok_or_else(Failed::unready)?;
     let body =
         serde_json::to_vec(&*revision.resources).map_err(|error| Failed::internal(&error))?;
     Ok(Done { body, note: None })

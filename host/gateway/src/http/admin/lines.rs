@@ -58,8 +58,7 @@ impl From<Line> for Spoken {
 pub(super) fn read(control: &Control, body: &[u8]) -> Result<Done, Failed> {
     let wanted: Wanted =
         serde_json::from_slice(body).map_err(|error| Failed::bad_request(&error.to_string()))?;
-    let gateway = &control.gateway;
-    let bound = gateway.assembly.bindings.lines(&wanted.plugin).ok_or_else(|| {
+    let bound = control.org.assembly.bindings.lines(&wanted.plugin).ok_or_else(|| {
         let words = format!(
             "no version of the plugin `{}` runs; `tidegate plugin list` shows those that do",
             wanted.plugin

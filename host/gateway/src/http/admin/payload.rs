@@ -51,12 +51,12 @@ pub(super) async fn read(control: Arc<Control>, body: Bytes) -> Result<Done, Fai
         return Err(Failed::bad_request(&format!("at most {MOST} payloads are read at once")));
     }
     let gateway = &control.gateway;
-    let ring = Arc::clone(gateway.assembly.records.store().keyring());
+    let ring = Arc::clone(gateway.records().store().keyring());
     let dir = gateway.config.data.join(PAYLOAD_DIR);
     let note = format!("{} payloads", wanted.payloads.len());
+    let org = control.org.id.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let payloads = Payloads::open(dir, ring)?;
-        let org = OrgId::default_org();
         let open = |reference: &String| Kept::open(&payloads, &org, reference);
         Ok::<Vec<Kept>, PayloadError>(wanted.payloads.iter().map(open).collect())
     });

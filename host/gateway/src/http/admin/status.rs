@@ -1,8 +1,9 @@
 //! `/api/v1/status`: what the gateway is doing.
 
 use serde::{Deserialize, Serialize};
+use tidegate_model::OrgId;
 
-use super::{Done, Failed};
+use super::{Asked, Done, Failed};
 use crate::{control::Control, figures::Reading};
 
 /// One connector.
@@ -48,11 +49,24 @@ pub(crate) struct PolicyStatus {
     pub(crate) flags: Vec<String>,
 }
 
+/// One organisation beside `default`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OrganisationStatus {
+    pub(crate) id: String,
+    /// `serving` or `out of service`.
+    pub(crate) state: String,
+    pub(crate) vmcps: usize,
+    /// Why it is out of service, or its last change was not taken.
+    pub(crate) problems: Vec<String>,
+}
+
 /// The whole.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) version: String,
     pub(crate) url: String,
+    /// The organisation that all else is about.
+    pub(crate) org: String,
     pub(crate) revision: u64,
     pub(crate) sessions: usize,
     /// `ready`, or what is the matter.
@@ -65,13 +79,19 @@ pub(crate) struct Status {
     pub(crate) notices: Vec<String>,
     /// Why the last change was not taken; empty when it was.
     pub(crate) problems: Vec<String>,
+    /// The others, where `default` was asked about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) organisations: Vec<OrganisationStatus>,
 }
 
-/// The status of this process.
-pub(super) fn show(control: &Control) -> Result<Done, Failed> {
-    let gateway = &control.gateway;
-    let revision = gateway.revision("default").ok_or_else(Failed::unready)?;
+/// The status of one organisation.
+pub(super) fn show(asked: &Asked) -> Result<Done, Failed> {
+    let control = &asked.control;
+    let (gateway, org) = (&control.gateway, &control.org);
+    let revision = org.revision().ok_or_else(Failed::unready)?;
+    let is_default = org.id == OrgId::default_org();
     let url = gateway.public_url();
+    let base = if is_default { url.clone() } else { format!("{url}/o/{}", org.id) };
     let mut connectors: Vec<ConnectorStatus> = revision
         .connectors
         .iter()
@@ -96,7 +116,7 @@ pub(super) fn show(control: &Control) -> Result<Done, Failed> {
         .map(|vmcp| VmcpStatus {
             id: vmcp.vmcp.id.to_string(),
             title: vmcp.vmcp.title.clone(),
-            url: format!("{url}/mcp/{}", vmcp.vmcp.id),
+            url: format!("{base}/mcp/{}", vmcp.vmcp.id),
             tools: vmcp.tools.len(),
         })
         .collect();
@@ -107,7 +127,7 @@ pub(super) fn show(control: &Control) -> Result<Done, Failed> {
         line: policy.line,
         flags: policy.flags.clone(),
     };
-    let figures = &gateway.assembly.bindings.figures;
+    let figures = &org.assembly.bindings.figures;
     let plugins = revision.resources.plugins.iter().map(|(id, config)| PluginStatus {
         id: id.to_string(),
         component: config
@@ -120,16 +140,40 @@ pub(super) fn show(control: &Control) -> Result<Done, Failed> {
     let status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: revision.id.0,
-        sessions: gateway.sessions.count(),
+        sessions: gateway.sessions.count_of(&org.id),
         audit: gateway.audit_state(),
         connectors,
         vmcps,
         plugins: plugins.collect(),
         policies: revision.policies.list().iter().map(policy).collect(),
         notices: revision.notices.iter().map(ToString::to_string).collect(),
-        problems: control.problems().iter().map(ToString::to_string).collect(),
+        problems: if is_default {
+            let folders = asked.organisations.problems();
+            control.problems().iter().chain(&folders).map(ToString::to_string).collect()
+        } else {
+            control.problems().iter().map(ToString::to_string).collect()
+        },
+        organisations: if is_default { others(asked) } else { Vec::new() },
+        org: org.id.to_string(),
         url,
     };
     let body = serde_json::to_vec(&status).map_err(|error| Failed::internal(&error))?;
     Ok(Done { body, note: None })
+}
+
+/// What is told of other organisations: enough to see which needs a look.
+fn others(asked: &Asked) -> Vec<OrganisationStatus> {
+    let one = |control: &Control| {
+        let revision = control.org.revision();
+        let state = if revision.is_some() { "serving" } else { "out of service" };
+        OrganisationStatus {
+            id: control.org.id.to_string(),
+            state: state.to_owned(),
+            vmcps: revision.map_or(0, |revision| revision.snapshot.vmcps().count()),
+            problems: control.problems().iter().map(ToString::to_string).collect(),
+        }
+    };
+    let all = asked.organisations.all();
+    let others = all.iter().filter(|control| control.org.id != OrgId::default_org());
+    others.map(|control| one(control)).collect()
 }

@@ -27,8 +27,9 @@ impl Kept {
         let stand = Stand::new().await;
         let crm = Scripted::new("crm");
         crm.lists(FULL);
-        let notices = stand.gateway.notices.subscribe();
-        let control = Arc::new(Control::new(Arc::clone(&stand.gateway), None));
+        let notices = stand.org.notices.subscribe();
+        let control =
+            Arc::new(Control::new(Arc::clone(&stand.gateway), Arc::clone(&stand.org), None));
         let refreshing = tokio::spawn(Arc::clone(&control).refreshing());
         let connector = Arc::clone(&crm) as Arc<dyn Connector>;
         let (first, listed) = oneshot::channel();
@@ -55,7 +56,7 @@ impl Kept {
 
     async fn record(&self) -> Offer {
         let id = ConnectorId::new("crm").unwrap();
-        let records = &self.stand.gateway.assembly.records;
+        let records = self.stand.gateway.records();
         let record = records.offer(&OrgId::default_org(), &id).await.unwrap().unwrap();
         offers::approved(&id, &record, None)
     }

@@ -113,11 +113,11 @@ async fn a_list_that_reads_as_before_is_told_when_its_connector_announced_it() {
     let mut one = follower(&stand, Some("key"), everything());
 
     for list in [List::Prompts, List::Tools, List::Prompts] {
-        stand.gateway.notices.tell(listed("crm", list));
+        stand.org.notices.tell(listed("crm", list));
     }
     assert_eq!(told(&mut one), [Told::ToolsChanged, Told::PromptsChanged], "a burst is joined");
-    stand.gateway.notices.tell(listed("mail", List::Tools));
-    stand.gateway.notices.tell(listed("other", List::Tools));
+    stand.org.notices.tell(listed("mail", List::Tools));
+    stand.org.notices.tell(listed("other", List::Tools));
     assert_eq!(told(&mut one), [], "the caller sees nothing of that connector");
 
     stand.revise(&setup, &[("crm", List::Resources), ("mail", List::Tools)]);
@@ -157,15 +157,15 @@ async fn a_resource_is_told_under_its_published_uri_to_those_who_follow_it() {
     assert_eq!(crm.asked(), [vec!["doc:a"], vec!["doc:a", "doc:b"]]);
 
     let marked = r#"{"uri":"doc:a", "_meta":{"io.modelcontextprotocol/subscriptionId":7,"x":1}}"#;
-    stand.gateway.notices.tell(updated("crm", marked));
-    stand.gateway.notices.tell(updated("mail", r#"{"uri":"doc:a"}"#));
-    stand.gateway.notices.tell(updated("crm", r#"{"uri":7}"#));
+    stand.org.notices.tell(updated("crm", marked));
+    stand.org.notices.tell(updated("mail", r#"{"uri":"doc:a"}"#));
+    stand.org.notices.tell(updated("crm", r#"{"uri":7}"#));
     let params = json(r#"{"uri":"mcp+crm:doc:a", "_meta":{"x":1}}"#);
     assert_eq!(told(&mut one), [Told::ResourceUpdated(params)]);
     assert_eq!(told(&mut other), []);
 
-    stand.gateway.notices.tell(updated("crm", r#"{"uri":"doc:b/part"}"#));
-    stand.gateway.notices.tell(updated("crm", r#"{"uri":"doc:bb"}"#));
+    stand.org.notices.tell(updated("crm", r#"{"uri":"doc:b/part"}"#));
+    stand.org.notices.tell(updated("crm", r#"{"uri":"doc:bb"}"#));
     let part = Told::ResourceUpdated(json(r#"{"uri":"mcp+crm:doc:b/part"}"#));
     assert_eq!(told(&mut other), [part], "a part of what is followed");
     drop(one);
@@ -191,12 +191,12 @@ async fn a_resource_that_may_not_be_read_is_never_told() {
 
     setup.policies = forbid("doc:b");
     stand.revise(&setup, &[]);
-    stand.gateway.notices.tell(updated("crm", r#"{"uri":"doc:b"}"#));
+    stand.org.notices.tell(updated("crm", r#"{"uri":"doc:b"}"#));
     assert_eq!(told(&mut one), [], "the right to read it is gone");
     setup.policies = forbid("doc:b/secret");
     stand.revise(&setup, &[]);
-    stand.gateway.notices.tell(updated("crm", r#"{"uri":"doc:b/secret"}"#));
-    stand.gateway.notices.tell(updated("crm", r#"{"uri":"doc:b"}"#));
+    stand.org.notices.tell(updated("crm", r#"{"uri":"doc:b/secret"}"#));
+    stand.org.notices.tell(updated("crm", r#"{"uri":"doc:b"}"#));
     assert_eq!(told(&mut one), [Told::ResourceUpdated(json(r#"{"uri":"doc:b"}"#))]);
 }
 
@@ -207,7 +207,7 @@ async fn a_session_follows_more_and_less_while_its_stream_listens() {
     stand.revise(&setup, &[]);
     let context = stand.context(Some("key"));
     let vmcp = context.revision.snapshot.vmcp("all").unwrap();
-    let follows = Follows::new(&stand.gateway.notices);
+    let follows = Follows::new(&stand.org.notices);
     let follow = |uri: &str| follows.follow(&context.revision, &context.caller, vmcp, uri);
     follow("doc:a").unwrap();
     let mut one =
@@ -217,7 +217,7 @@ async fn a_session_follows_more_and_less_while_its_stream_listens() {
     assert!(follows.unfollow("doc:a") && !follows.unfollow("doc:a"));
     assert_eq!(crm.asked(), [vec!["doc:a"], vec!["doc:a", "doc:b"], vec!["doc:b"]]);
     for uri in ["doc:a", "doc:b"] {
-        stand.gateway.notices.tell(updated("crm", &format!(r#"{{"uri":"{uri}"}}"#)));
+        stand.org.notices.tell(updated("crm", &format!(r#"{{"uri":"{uri}"}}"#)));
     }
     assert_eq!(told(&mut one), [Told::ResourceUpdated(json(r#"{"uri":"doc:b"}"#))]);
 
@@ -251,7 +251,7 @@ async fn why_a_resource_is_not_followed_is_said() {
     stand.revise(&setup, &[]);
     let context = stand.context(Some("key"));
     let vmcp = context.revision.snapshot.vmcp("all").unwrap();
-    let follows = Follows::new(&stand.gateway.notices);
+    let follows = Follows::new(&stand.org.notices);
     for (uri, expected) in [
         ("mcp+crm:doc:a", NotFollowed::Unknown("mcp+crm:doc:a".to_owned())),
         ("mcp+other:doc:a", NotFollowed::Unknown("mcp+other:doc:a".to_owned())),
@@ -278,7 +278,7 @@ async fn tasks_are_told_to_whoever_follows_them_and_to_nobody_else() {
     let mut expected = Vec::new();
     for (id, how) in [("t-1", "working"), ("t-2", "working"), ("t-1", "completed")] {
         let (notice, params) = status(id, how);
-        stand.gateway.notices.tell(notice);
+        stand.org.notices.tell(notice);
         if id == "t-1" {
             expected.push(Told::TaskStatus { connector: crm.clone(), params });
         }
@@ -286,7 +286,7 @@ async fn tasks_are_told_to_whoever_follows_them_and_to_nobody_else() {
     assert_eq!(told(&mut one), expected, "every state, in order");
     assert_eq!(told(&mut other), []);
     one.follows().unfollow_task(&crm, "t-1");
-    stand.gateway.notices.tell(status("t-1", "late").0);
+    stand.org.notices.tell(status("t-1", "late").0);
     assert_eq!(told(&mut one), []);
 }
 
@@ -322,7 +322,7 @@ async fn connectors_are_asked_for_tasks_that_they_will_tell_of() {
         assert_eq!(followed, expected, "{features} {per_caller}");
         let params = json(r#"{"taskId":"t-1","status":"completed"}"#);
         let connector = crm.id().clone();
-        stand.gateway.notices.tell(Notice::Task { connector, params });
+        stand.org.notices.tell(Notice::Task { connector, params });
         assert_eq!(told(&mut one).len(), usize::from(told_of), "{features} {per_caller}");
         drop(one);
         let asked: &[&[&str]] = if told_of { &[&["#t-1", "#t-2"], &[]] } else { &[] };
@@ -339,7 +339,7 @@ async fn one_client_follows_so_many_tasks_and_no_more() {
     stand.revise(&setup, &[]);
     let context = stand.context(Some("key"));
     let vmcp = context.revision.snapshot.vmcp("all").unwrap();
-    let follows = Follows::new(&stand.gateway.notices);
+    let follows = Follows::new(&stand.org.notices);
     assert!(follows.follow_task(crm.id(), "unasked"));
     let many = (0..=MOST).map(|at| (crm.id().clone(), format!("t-{at}").into())).collect();
     assert_eq!(follows.follow_tasks(&context.revision, vmcp, many).len(), MOST - 1);
@@ -355,7 +355,7 @@ async fn a_listener_that_fell_behind_is_told_that_everything_may_have_changed() 
     let wish = Wanted { tools: true, resources: true, ..of(&["doc:a", "doc:b"]) };
     let mut one = follower(&stand, Some("key"), wish);
     for _ in 0..3_000 {
-        stand.gateway.notices.tell(updated("crm", r#"{"uri":"doc:zzz"}"#));
+        stand.org.notices.tell(updated("crm", r#"{"uri":"doc:zzz"}"#));
     }
     let resource = |uri: &str| Told::ResourceUpdated(json(&format!(r#"{{"uri":"{uri}"}}"#)));
     let all = [Told::ToolsChanged, Told::ResourcesChanged, resource("doc:a"), resource("doc:b")];
@@ -402,7 +402,7 @@ async fn what_waits_for_a_slow_client_is_looked_at_again() {
     setup.connectors[0].1 = CRM.replace("find", "seek");
     stand.revise(&setup, &[]);
     for uri in ["doc:a", "doc:b"] {
-        stand.gateway.notices.tell(updated("crm", &format!(r#"{{"uri":"{uri}"}}"#)));
+        stand.org.notices.tell(updated("crm", &format!(r#"{{"uri":"{uri}"}}"#)));
     }
     assert_eq!(one.next().await, Some(Told::ToolsChanged));
     assert_eq!(other.next().await, Some(Told::ToolsChanged));

@@ -113,7 +113,7 @@ async fn every_operation_says_what_it_was_about_and_is_found_by_it() {
     let mut index = Index::open(&store, &org, &log).await.unwrap();
     let found = async |index: &Index, tool: &str| {
         let filter = Filter { tool: Some(tool.into()), limit: 10, ..Filter::default() };
-        let found = index.find(&store, &org, &log, &filter).await.unwrap();
+        let found = index.find((&store, &org), &org, &log, &filter).await.unwrap();
         found.into_iter().map(|(seq, _)| seq).collect::<Vec<_>>()
     };
     // So many rows that the first ones are behind an entry of the index.
@@ -138,6 +138,48 @@ async fn every_operation_says_what_it_was_about_and_is_found_by_it() {
         ] {
             assert_eq!(found(&index, target).await, expected, "{target}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_search_finds_the_rows_of_one_organisation_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path());
+    let audit = audit(&log);
+    let (ours, theirs) = (OrgId::default_org(), OrgId::new("acme").unwrap());
+    let write = async |org: &OrgId, nth: u64| {
+        let id = CallId::new(Timestamp::from_millis(nth), [0; 10]);
+        let mut record = audit.open(id, org.clone(), "tools/call");
+        record.target(&Operation::ReadResource(resource("file:///same")));
+        record.done().await.unwrap();
+    };
+    write(&theirs, 1).await;
+    // One entry of the index with rows of both, then one with ours alone.
+    for nth in 2..=2_000 {
+        write(&ours, nth).await;
+    }
+    write(&theirs, 2_001).await;
+    log.flush().unwrap();
+    let keys = Arc::new(FixedKeys::new([[4; 32]]));
+    let store = EmbeddedStore::memory(keys, Arc::new(SystemClock)).unwrap();
+    store.ensure_org(&ours).await.unwrap();
+    let mut index = Index::open(&store, &ours, &log).await.unwrap();
+    for wanted_entries in [0, 2] {
+        if wanted_entries > 0 {
+            assert_eq!(index.advance(&store, &ours, &log).await.unwrap(), wanted_entries);
+        }
+        let find = async |of: &OrgId, tool: Option<&str>, call: Option<CallId>| {
+            let tool = tool.map(str::to_owned);
+            let filter = Filter { tool, call, limit: 5_000, ..Filter::default() };
+            index.find((&store, &ours), of, &log, &filter).await.unwrap()
+        };
+        let found = find(&theirs, Some("crm/file:///same"), None).await;
+        let seqs: Vec<u64> = found.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(seqs, [0, 2_000]);
+        assert_eq!(find(&ours, None, None).await.len(), 1_999);
+        let of_theirs = found[0].1.id;
+        assert!(find(&ours, None, Some(of_theirs)).await.is_empty(), "not by its id either");
+        assert!(find(&OrgId::new("nobody").unwrap(), None, None).await.is_empty());
     }
 }
 
