@@ -41,8 +41,7 @@ impl Issuer {
             Some(port) => format!("{scheme}://{host}:{port}"),
             None => format!("{scheme}://{host}"),
         };
-        let path =
-            if org == OrgId::default_org() { String::new() } else { format!("/o/{org}") };
+        let path = if org == OrgId::default_org() { String::new() } else { format!("/o/{org}") };
         Ok(Self { origin: origin.into(), path: path.into(), org })
     }
 
@@ -133,14 +132,8 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 6] = [
-        Self::Mcp,
-        Self::Write,
-        Self::Destructive,
-        Self::OpenWorld,
-        Self::Admin,
-        Self::Offline,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Mcp, Self::Write, Self::Destructive, Self::OpenWorld, Self::Admin, Self::Offline];
 
     /// Its spelling in requests, tokens and metadata.
     pub const fn name(self) -> &'static str {
@@ -202,6 +195,12 @@ impl Scopes {
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// All but this one.
+    #[must_use]
+    pub fn without(self, scope: Scope) -> Self {
+        Self(self.0 & !Self::bit(scope))
     }
 
     /// Whether there is none.
