@@ -296,6 +296,7 @@ fn admit<'a>(
     timed.lap(record, Stage::Customize);
 
     let permitted = stage::authorize(context, call, record)?;
+    stage::step_up(scene, &permitted)?;
     timed.lap(record, Stage::Authorize);
     Ok(Admitted { permitted, place, tool })
 }

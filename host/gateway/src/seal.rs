@@ -12,7 +12,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tidegate_identity::Caller;
-use tidegate_model::{Timestamp, VmcpId};
+use tidegate_model::{OrgId, Timestamp, VmcpId};
 
 /// The version of the form, so that a later one is told apart.
 const FORM: u8 = 1;
@@ -28,6 +28,10 @@ pub(crate) enum Purpose {
     RequestState,
     /// The published id of a task. The same task always has the same one.
     TaskId,
+    /// What a browser is asked to consent to. Sealed anew each time.
+    Consent,
+    /// Where a browser goes on when its sign-in has ended. Sealed anew each time.
+    SignIn,
 }
 
 impl Purpose {
@@ -35,6 +39,8 @@ impl Purpose {
         match self {
             Self::RequestState => "request-state",
             Self::TaskId => "task-id",
+            Self::Consent => "consent",
+            Self::SignIn => "sign-in",
         }
     }
 }
@@ -48,6 +54,15 @@ pub(crate) struct Binding<'a> {
     pub(crate) vmcp: &'a VmcpId,
     /// The digest of the request that the handle belongs to, where it belongs to one.
     pub(crate) request: Option<&'a [u8; 32]>,
+}
+
+/// Which browser a handle belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Browser<'a> {
+    /// The organisation whose page it is.
+    pub(crate) org: &'a OrgId,
+    /// What only this browser holds, or what was kept of its session.
+    pub(crate) holds: &'a str,
 }
 
 /// The system gave no random bytes, so nothing can be sealed.
@@ -87,18 +102,38 @@ impl Seals {
         payload: &[u8],
         expiry: Option<Timestamp>,
     ) -> Result<String, NoRandomness> {
-        let bound = bound(purpose, binding);
+        self.seal_bound(purpose, &bound(purpose, binding), payload, expiry)
+    }
+
+    /// Seals `payload` for one browser until `expiry`.
+    pub(crate) fn seal_page(
+        &self,
+        purpose: Purpose,
+        browser: &Browser<'_>,
+        payload: &[u8],
+        expiry: Timestamp,
+    ) -> Result<String, NoRandomness> {
+        self.seal_bound(purpose, &bound_page(purpose, browser), payload, Some(expiry))
+    }
+
+    fn seal_bound(
+        &self,
+        purpose: Purpose,
+        bound: &[u8],
+        payload: &[u8],
+        expiry: Option<Timestamp>,
+    ) -> Result<String, NoRandomness> {
         let expiry = expiry.map_or(NEVER, Timestamp::as_millis);
         let plain = [&expiry.to_be_bytes(), payload].concat();
         let nonce = match purpose {
-            Purpose::RequestState => {
+            Purpose::RequestState | Purpose::Consent | Purpose::SignIn => {
                 let mut nonce = [0; NONCE];
                 getrandom::fill(&mut nonce).map_err(|_| NoRandomness)?;
                 nonce
             }
-            Purpose::TaskId => self.nonce_of(&bound, &plain),
+            Purpose::TaskId => self.nonce_of(bound, &plain),
         };
-        let message = Payload { msg: &plain, aad: &bound };
+        let message = Payload { msg: &plain, aad: bound };
         // Fails only above lengths that no message here can have.
         let sealed = self.cipher.encrypt(&nonce.into(), message).map_err(|_| NoRandomness)?;
         Ok(URL_SAFE_NO_PAD.encode([&[FORM], nonce.as_slice(), &sealed].concat()))
@@ -113,10 +148,25 @@ impl Seals {
         handle: &str,
         now: Timestamp,
     ) -> Option<Vec<u8>> {
+        self.open_bound(&bound(purpose, binding), handle, now)
+    }
+
+    /// The payload of a handle of one browser, likewise.
+    pub(crate) fn open_page(
+        &self,
+        purpose: Purpose,
+        browser: &Browser<'_>,
+        handle: &str,
+        now: Timestamp,
+    ) -> Option<Vec<u8>> {
+        self.open_bound(&bound_page(purpose, browser), handle, now)
+    }
+
+    fn open_bound(&self, bound: &[u8], handle: &str, now: Timestamp) -> Option<Vec<u8>> {
         let bytes = URL_SAFE_NO_PAD.decode(handle).ok()?;
         let (&form, rest) = bytes.split_first()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>()?;
-        let message = Payload { msg: sealed, aad: &bound(purpose, binding) };
+        let message = Payload { msg: sealed, aad: bound };
         let mut plain = self.cipher.decrypt(&(*nonce).into(), message).ok()?;
         let expiry = u64::from_be_bytes(*plain.first_chunk::<EXPIRY>()?);
         (form == FORM && now.as_millis() < expiry).then(|| plain.split_off(EXPIRY))
@@ -137,13 +187,22 @@ impl Seals {
 fn bound(purpose: Purpose, binding: &Binding<'_>) -> Vec<u8> {
     let Binding { caller, vmcp, request } = binding;
     let request: &[u8] = request.map_or(&[], |digest| digest.as_slice());
-    let parts = [
+    joined(&[
         purpose.name().as_bytes(),
         caller.org().as_str().as_bytes(),
         caller.user().as_str().as_bytes(),
         vmcp.as_str().as_bytes(),
         request,
-    ];
+    ])
+}
+
+/// The same of what belongs to a browser.
+fn bound_page(purpose: Purpose, browser: &Browser<'_>) -> Vec<u8> {
+    let Browser { org, holds } = browser;
+    joined(&[purpose.name().as_bytes(), org.as_str().as_bytes(), holds.as_bytes()])
+}
+
+fn joined(parts: &[&[u8]]) -> Vec<u8> {
     let mut bound = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         bound.extend_from_slice(&(part.len() as u64).to_be_bytes());

@@ -41,6 +41,8 @@ pub enum RefusalCode {
     InvalidArguments,
     /// A policy forbids it, or none permits it.
     PolicyDenied,
+    /// The access token lacks a scope that this virtual MCP asks for such a tool.
+    InsufficientScope,
     /// A policy could not be evaluated; fails closed.
     PolicyError,
     /// A plugin refused.
@@ -71,12 +73,13 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// Every code, in the order of the contract.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Unauthenticated,
         Self::NotFound,
         Self::InvalidRequest,
         Self::InvalidArguments,
         Self::PolicyDenied,
+        Self::InsufficientScope,
         Self::PolicyError,
         Self::PluginRefused,
         Self::PluginFailed,
@@ -100,6 +103,7 @@ impl RefusalCode {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidArguments => "invalid_arguments",
             Self::PolicyDenied => "policy_denied",
+            Self::InsufficientScope => "insufficient_scope",
             Self::PolicyError => "policy_error",
             Self::PluginRefused => "plugin_refused",
             Self::PluginFailed => "plugin_failed",

@@ -19,7 +19,7 @@ use tidegate_wire::mcp::code;
 pub(crate) enum Wire {
     /// A tool result with `isError: true`.
     ToolResult(Json),
-    /// A JSON-RPC error.
+    /// A JSON-RPC error, and where more rights help, what to ask for.
     Error {
         /// Its code.
         code: i64,
@@ -27,6 +27,8 @@ pub(crate) enum Wire {
         message: String,
         /// Its data.
         data: Json,
+        /// The `WWW-Authenticate` challenge that goes with it, under HTTP 403.
+        challenge: Option<String>,
     },
 }
 
@@ -38,9 +40,18 @@ pub(crate) fn wire(id: CallId, refusal: &Refusal, in_tool: bool) -> Wire {
         code,
         message: sentence(refusal),
         data: Json::of(&details).unwrap_or_default(),
+        challenge: None,
     };
     match refusal.code {
         RefusalCode::NotFound => error(code::INVALID_PARAMS),
+        RefusalCode::InsufficientScope => Wire::Error {
+            code: code::SERVER_ERROR,
+            message: sentence(refusal),
+            data: Json::of(&details).unwrap_or_default(),
+            challenge: refusal.cause.as_deref().and_then(|cause| {
+                cause.downcast_ref::<StepUp>().map(|StepUp(challenge)| challenge.clone())
+            }),
+        },
         RefusalCode::AuditUnavailable | RefusalCode::Internal | RefusalCode::Draining => {
             error(code::INTERNAL_ERROR)
         }
@@ -150,6 +161,21 @@ pub(crate) fn too_many_rounds() -> Refusal {
     let words = "the server asks for input again and again";
     Refusal::new(RefusalCode::ConnectorProtocol, words)
         .with_next("ask an administrator to look at the connector")
+}
+
+/// The challenge that a refusal for want of scopes carries to the wire.
+#[derive(Debug, thiserror::Error)]
+#[error("the access token lacks a scope")]
+struct StepUp(String);
+
+/// The access token lacks scopes: `challenge` names all that the call needs.
+pub(crate) fn step_up(challenge: String) -> Refusal {
+    Refusal::new(
+        RefusalCode::InsufficientScope,
+        "your client's access does not cover such a tool at this virtual MCP",
+    )
+    .with_next("let the client ask you for more")
+    .with_cause(StepUp(challenge))
 }
 
 /// A policy decision against the call.

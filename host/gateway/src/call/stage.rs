@@ -9,6 +9,7 @@ use tidegate_governance::{
     catalog::{PublishedTool, PublishedVmcp},
     policy::Permitted,
 };
+use tidegate_identity::issuer::Resource;
 use tidegate_model::{
     Answer, Call, CallId, Completion, CompletionOf, ConnectorId, Json, Operation, Prompt,
     PromptCall, Refusal, ResourceRef, Stage, TaskCall, TaskMethod, ToolCall, ToolName,
@@ -234,6 +235,27 @@ pub(super) fn authorize(
             Err(refusal::denial(&denial))
         }
     }
+}
+
+/// Refuses a call of a tool that asks for more than the caller's access token has. Further
+/// input for a tool's task counts as a call of it.
+pub(super) fn step_up(scene: Scene<'_>, permitted: &Permitted<Call>) -> Result<(), Refusal> {
+    let Scene { gateway, context, vmcp } = scene;
+    let Some(held) = context.caller.scopes() else { return Ok(()) };
+    let tool = match &permitted.get().operation {
+        Operation::CallTool(call) => &call.tool,
+        Operation::Task(task) if task.method == TaskMethod::Update => &task.tool,
+        _ => return Ok(()),
+    };
+    let Some(config) = context.revision.resources.vmcps.get(&vmcp.vmcp.id) else { return Ok(()) };
+    let needed = config.scopes(tool.class);
+    if held.covers(needed) {
+        return Ok(());
+    }
+    let resource = Resource::Vmcp(vmcp.vmcp.id.clone());
+    let challenge = gateway.challenge(context.caller.org(), &resource);
+    let challenge = challenge.map(|challenge| challenge.step_up(held.with(needed)));
+    Err(refusal::step_up(challenge.unwrap_or_default()))
 }
 
 /// The call with a plugin's arguments: of a tool locked and held to its schema, of a prompt

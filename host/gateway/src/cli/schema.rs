@@ -6,8 +6,8 @@ use clap::ValueEnum;
 
 use super::say;
 use crate::config::{
-    connector::ConnectorConfig, key::KeyConfig, plugin::PluginConfig, process::ProcessConfig,
-    vmcp::VmcpConfig,
+    connector::ConnectorConfig, identity::IdentityConfig, key::KeyConfig, plugin::PluginConfig,
+    process::ProcessConfig, vmcp::VmcpConfig,
 };
 
 /// A kind of configuration file.
@@ -23,6 +23,8 @@ pub(super) enum SchemaFile {
     Plugin,
     /// `keys/*.toml`
     Key,
+    /// `identity.toml`
+    Identity,
 }
 
 /// The schema of a kind of file, as pretty JSON with a final line break.
@@ -33,6 +35,7 @@ pub(super) fn text(file: SchemaFile) -> anyhow::Result<String> {
         SchemaFile::Vmcp => schemars::schema_for!(VmcpConfig),
         SchemaFile::Plugin => schemars::schema_for!(PluginConfig),
         SchemaFile::Key => schemars::schema_for!(KeyConfig),
+        SchemaFile::Identity => schemars::schema_for!(IdentityConfig),
     };
     Ok(serde_json::to_string_pretty(&schema)?)
 }
@@ -54,6 +57,7 @@ mod tests {
             (SchemaFile::Vmcp, "vmcp"),
             (SchemaFile::Plugin, "plugin"),
             (SchemaFile::Key, "key"),
+            (SchemaFile::Identity, "identity"),
         ] {
             let path = format!("{}/schemas/{name}.json", env!("CARGO_MANIFEST_DIR"));
             let kept = std::fs::read_to_string(&path).unwrap_or_default();

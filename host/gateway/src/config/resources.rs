@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use tidegate_model::{ConnectorId, KeyId, PluginId, VmcpId};
 
-use super::{connector::ConnectorConfig, key::KeyConfig, plugin::PluginConfig, vmcp::VmcpConfig};
+use super::{
+    connector::ConnectorConfig, identity::IdentityConfig, key::KeyConfig, plugin::PluginConfig,
+    vmcp::VmcpConfig,
+};
 
 /// All resources, by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +26,9 @@ pub struct Resources {
     pub keys: BTreeMap<KeyId, KeyConfig>,
     /// `policies/*.cedar`: file name and text.
     pub policies: BTreeMap<String, String>,
+    /// `identity.toml`; everything is as by default without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityConfig>,
 }
 
 /// What happened to one resource.
@@ -40,7 +46,7 @@ pub enum ChangeKind {
 /// One resource that differs between two sets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Change {
-    /// `connector`, `vmcp`, `plugin`, `key` or `policy`.
+    /// `connector`, `vmcp`, `plugin`, `key`, `policy` or `identity`.
     pub resource: String,
     /// Its name.
     pub name: String,
@@ -68,6 +74,7 @@ impl Resources {
         compare("plugin", &self.plugins, &new.plugins, &mut changes);
         compare("key", &self.keys, &new.keys, &mut changes);
         compare("policy", &self.policies, &new.policies, &mut changes);
+        compare("identity", &named(&self.identity), &named(&new.identity), &mut changes);
         changes.sort();
         changes
     }
@@ -80,6 +87,7 @@ impl Resources {
         overlap("plugin", &self.plugins, &other.plugins, &mut shared);
         overlap("key", &self.keys, &other.keys, &mut shared);
         overlap("policy", &self.policies, &other.policies, &mut shared);
+        overlap("identity", &named(&self.identity), &named(&other.identity), &mut shared);
         shared
     }
 
@@ -92,6 +100,7 @@ impl Resources {
         all.plugins.extend(self.plugins.clone());
         all.keys.extend(self.keys.clone());
         all.policies.extend(self.policies.clone());
+        all.identity = self.identity.clone().or(all.identity);
         all
     }
 
@@ -102,12 +111,18 @@ impl Resources {
             + self.plugins.len()
             + self.keys.len()
             + self.policies.len()
+            + usize::from(self.identity.is_some())
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The one resource of its kind, under the name that changes give it.
+fn named(identity: &Option<IdentityConfig>) -> BTreeMap<&'static str, &IdentityConfig> {
+    identity.iter().map(|config| ("settings", config)).collect()
 }
 
 fn compare<K: Ord + fmt::Display, V: PartialEq>(

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidegate_model::{ConnectorId, Json, OrgId, ToolName, ToolOverride, VirtualMcp, VmcpId};
+use tidegate_identity::issuer::{Scope, Scopes};
+use tidegate_model::{
+    ConnectorId, Json, OrgId, ToolClass, ToolName, ToolOverride, VirtualMcp, VmcpId,
+};
 
 /// A `[[tool]]` table: what is different about one tool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +44,18 @@ pub enum Naming {
     Prefixed,
 }
 
+/// What a call of a tool needs beyond the scope `mcp`, for callers with an access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepUp {
+    /// Tools that are not read-only need `mcp:write`.
+    Write,
+    /// Destructive tools need `mcp:destructive`.
+    Destructive,
+    /// Tools that reach an open world need `mcp:open-world`.
+    OpenWorld,
+}
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -65,9 +80,32 @@ pub struct VmcpConfig {
     /// Serves callers without a credential; on a loopback listener only.
     #[serde(default)]
     pub anonymous: bool,
+    /// For which tools an access token needs more than the scope `mcp`, so that people are
+    /// asked again before the first such call. API keys have no scopes and are not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub step_up: Vec<StepUp>,
+}
+
+impl StepUp {
+    /// The scope that a call of such a tool needs.
+    pub fn needed(self, class: ToolClass) -> Option<Scope> {
+        match self {
+            Self::Write => (!class.read_only).then_some(Scope::Write),
+            Self::Destructive => {
+                (class.destructive && !class.read_only).then_some(Scope::Destructive)
+            }
+            Self::OpenWorld => class.open_world.then_some(Scope::OpenWorld),
+        }
+    }
 }
 
 impl VmcpConfig {
+    /// The scopes that a call of a tool of this class needs.
+    pub fn scopes(&self, class: ToolClass) -> Scopes {
+        let needed = self.step_up.iter().filter_map(|step| step.needed(class));
+        [Scope::Mcp].into_iter().chain(needed).collect()
+    }
+
     /// The virtual MCP it describes, or what is wrong.
     pub fn to_model(&self, org: OrgId, id: VmcpId) -> Result<VirtualMcp, String> {
         let connectors: Result<Vec<ConnectorId>, _> =
@@ -160,6 +198,30 @@ mod tests {
         let config: VmcpConfig = toml::from_str(&file).map_err(|fault| fault.to_string())?;
         let id = VmcpId::new("sales").unwrap();
         config.to_model(OrgId::default_org(), id).map(|vmcp| vmcp.identity)
+    }
+
+    #[test]
+    fn scopes_follow_from_the_class_of_a_tool() {
+        let class = |read_only, destructive, open_world| ToolClass {
+            read_only,
+            destructive,
+            idempotent: false,
+            open_world,
+        };
+        let all = "step_up = [\"write\", \"destructive\", \"open_world\"]";
+        for (step_up, class, scopes) in [
+            ("", class(false, true, true), "mcp"),
+            ("step_up = [\"write\"]", class(false, true, true), "mcp mcp:write"),
+            ("step_up = [\"destructive\"]", class(false, false, true), "mcp"),
+            (all, class(false, true, true), "mcp mcp:write mcp:destructive mcp:open-world"),
+            // The specification's hints besides mean nothing of a tool that only reads.
+            (all, class(true, true, false), "mcp"),
+            (all, class(true, false, true), "mcp mcp:open-world"),
+        ] {
+            let file = format!("title = \"x\"\nconnectors = []\n{step_up}");
+            let config: VmcpConfig = toml::from_str(&file).unwrap();
+            assert_eq!(config.scopes(class).to_string(), scopes, "{step_up} {class:?}");
+        }
     }
 
     #[test]

@@ -56,6 +56,16 @@ impl HostPolicy {
 
     /// Refuses a request whose Host or Origin is not ours: 400 if malformed, else 403.
     pub fn check(&self, parts: &Parts) -> Result<(), Rejection> {
+        self.check_host(parts)?;
+        match once(&parts.headers, &header::ORIGIN)? {
+            None => Ok(()),
+            Some(text) if Origin::read(text).is_ok_and(|origin| self.lets(&origin)) => Ok(()),
+            Some(_) => Err(forbidden("requests from this web origin are not allowed")),
+        }
+    }
+
+    /// Refuses a request whose Host is not ours; for what pages from anywhere may read.
+    pub fn check_host(&self, parts: &Parts) -> Result<(), Rejection> {
         let named = once(&parts.headers, &header::HOST)?.map(authority).transpose()?;
         let target = parts.uri.authority().map(|target| authority(target.as_str())).transpose()?;
         let host = match (&named, &target) {
@@ -65,14 +75,7 @@ impl HostPolicy {
             (Some(host), _) | (None, Some(host)) => host,
             (None, None) => return Err(bad("the `Host` header is missing")),
         };
-        if !self.knows(host) {
-            return Err(forbidden("this host name is not served here"));
-        }
-        match once(&parts.headers, &header::ORIGIN)? {
-            None => Ok(()),
-            Some(text) if Origin::read(text).is_ok_and(|origin| self.lets(&origin)) => Ok(()),
-            Some(_) => Err(forbidden("requests from this web origin are not allowed")),
-        }
+        if self.knows(host) { Ok(()) } else { Err(forbidden("this host name is not served here")) }
     }
 
     fn knows(&self, host: &Authority) -> bool {

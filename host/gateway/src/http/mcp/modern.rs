@@ -10,7 +10,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use http::Response;
+use http::{Response, header};
 use tidegate_model::Json;
 use tidegate_wire::{client::Exchange, mcp::Era, server, sse};
 
@@ -133,7 +133,11 @@ fn body(round: Round, first: Bytes) -> Body {
 
 /// A whole answer.
 pub(super) fn json(ended: Ended) -> Response<Body> {
-    whole(server::json(ended.status, Bytes::from(ended.text)))
+    let mut response = whole(server::json(ended.status, Bytes::from(ended.text)));
+    if let Some(challenge) = ended.challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// A message as an event.

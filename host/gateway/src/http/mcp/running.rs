@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tidegate_model::{Answer, CallId, Json, Outcome};
 use tidegate_wire::{
     client::Exchange,
@@ -43,6 +43,8 @@ pub(in crate::http) struct Ended {
     pub(in crate::http) status: StatusCode,
     /// The JSON-RPC message.
     pub(in crate::http) text: Vec<u8>,
+    /// The `WWW-Authenticate` challenge, where it travels as a whole.
+    pub(in crate::http) challenge: Option<HeaderValue>,
 }
 
 impl Ended {
@@ -50,7 +52,7 @@ impl Ended {
     pub(super) fn result(id: Id<'_>, result: &Json) -> Self {
         let mut text = Vec::with_capacity(result.len() + 64);
         envelope::result(&mut text, id, result);
-        Self { status: StatusCode::OK, text }
+        Self { status: StatusCode::OK, text, challenge: None }
     }
 }
 
@@ -85,6 +87,7 @@ pub(super) fn response(
 ) -> Ended {
     let mut text = Vec::new();
     let mut status = StatusCode::OK;
+    let mut challenge = None;
     match outcome {
         Ok(Answer::Result(result)) => of_era(&mut text, id, &result, era),
         Ok(Answer::Error(error)) => {
@@ -93,13 +96,17 @@ pub(super) fn response(
         }
         Err(refused) => match refusal::wire(call, &refused, in_tool) {
             Wire::ToolResult(result) => of_era(&mut text, id, &result, era),
-            Wire::Error { code, message, data } => {
+            Wire::Error { code, message, data, challenge: asked } => {
                 status = status_of(Some(code), era);
+                challenge = asked.and_then(|asked| HeaderValue::from_str(&asked).ok());
+                if challenge.is_some() {
+                    status = StatusCode::FORBIDDEN;
+                }
                 envelope::error(&mut text, Some(id), code, &message, Some(&data));
             }
         },
     }
-    Ended { status, text }
+    Ended { status, text, challenge }
 }
 
 /// The HTTP status that a modern server gives an error (2026-07-28, Streamable HTTP).
@@ -132,7 +139,7 @@ pub(super) fn rejected(id: &OwnedId, rejection: &Rejection) -> Ended {
     let mut text = Vec::new();
     let Rejection { status, code, message, data } = rejection;
     envelope::error(&mut text, Some(id.borrow()), *code, message, data.as_ref());
-    Ended { status: *status, text }
+    Ended { status: *status, text, challenge: None }
 }
 
 /// The answer to a request whose task died.
