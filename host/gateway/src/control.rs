@@ -25,6 +25,7 @@ use crate::{
     assembly::{Plan, connectors::close_later},
     config::{
         Problem, Resources, directory,
+        problem::sentence,
         resources::{Change, ChangeKind},
     },
     gateway::Gateway,

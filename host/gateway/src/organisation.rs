@@ -114,7 +114,7 @@ impl Organisation {
     pub(crate) async fn identify(
         &self,
         gateway: &Arc<Gateway>,
-        settings: &Settings,
+        settings: &Arc<Settings>,
     ) -> Result<(), IdentityError> {
         if let Some(identity) = self.identity.get() {
             identity.settings_changed(settings);

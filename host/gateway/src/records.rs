@@ -61,6 +61,11 @@ impl Records {
         &*self.store
     }
 
+    /// The same, shared.
+    pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
     /// Whether the store can be used.
     pub(crate) fn health(&self) -> Health {
         self.store.health()

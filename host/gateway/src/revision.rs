@@ -13,7 +13,7 @@ use tidegate_governance::{
     catalog::{Notice, PublishedVmcp, Snapshot},
     policy::Policies,
 };
-use tidegate_identity::{Caller, method::api_key::ApiKeys};
+use tidegate_identity::{Caller, Settings, method::api_key::ApiKeys};
 use tidegate_model::{ConnectorId, Operation, Refusal, RefusalCode, RevisionId, VmcpId};
 use tidegate_upstream::connector::Connector;
 
@@ -36,6 +36,8 @@ pub(crate) struct Revision {
     pub(crate) policies: Policies,
     /// The API keys.
     pub(crate) keys: ApiKeys,
+    /// How people and clients sign in.
+    pub(crate) settings: Arc<Settings>,
     /// The resources it was made from.
     pub(crate) resources: Arc<Resources>,
     /// What an administrator should know about.

@@ -14,8 +14,13 @@ use serde::de::DeserializeOwned;
 use tidegate_model::{KeyId, OrgId, VmcpId};
 
 use super::{
-    Problem, Resources, connector::ConnectorConfig, key::KeyConfig, plugin::PluginConfig,
-    problem::nearest, vmcp,
+    Problem, Resources,
+    connector::ConnectorConfig,
+    identity::{self, IdentityConfig},
+    key::KeyConfig,
+    plugin::PluginConfig,
+    problem::nearest,
+    vmcp,
 };
 
 /// The folders that a configuration directory may have.
@@ -53,6 +58,7 @@ pub fn read_draft(dir: &Path, draft: Option<Draft<'_>>) -> Result<Resources, Vec
         plugins: folder(dir, "plugins", draft, &mut problems),
         keys: folder(dir, "keys", None, &mut problems),
         policies: policies(dir, &mut problems),
+        identity: identity_file(dir, &mut problems),
     };
     root_paths(dir, &mut resources);
     problems.extend(check(dir, &resources));
@@ -98,8 +104,14 @@ pub fn stamps(resources: &Resources) -> Vec<Stamp> {
         .chain(resources.connectors.values().flat_map(|connector| connector.credentials.values()))
         .filter_map(|credential| credential.file.clone());
     let files = components.chain(hosted).map(Path::to_owned);
+    let of_identity = resources.identity.iter().flat_map(IdentityConfig::files);
     let files: BTreeSet<PathBuf> =
-        files.chain(signatures).chain(secrets).chain(of_components).collect();
+        files
+        .chain(signatures)
+        .chain(secrets)
+        .chain(of_components)
+        .chain(of_identity)
+        .collect();
     let stamp = |path: PathBuf| {
         let known = std::fs::metadata(&path).and_then(|about| Ok((about.len(), about.modified()?)));
         (path, known.ok())
@@ -152,6 +164,7 @@ pub fn check(dir: &Path, resources: &Resources) -> Vec<Problem> {
         problems.extend(bind_faults(dir, &file, plugin, resources));
     }
     problems.extend(key_faults(dir, resources));
+    problems.extend(identity_faults(dir, resources));
     problems
 }
 
@@ -222,6 +235,26 @@ fn key_faults(dir: &Path, resources: &Resources) -> Vec<Problem> {
                     resources.vmcps.keys().map(AsRef::as_ref),
                 ));
             }
+        }
+    }
+    problems
+}
+
+fn identity_faults(dir: &Path, resources: &Resources) -> Vec<Problem> {
+    let Some(config) = &resources.identity else { return Vec::new() };
+    let file = dir.join(identity::FILE);
+    let faults = config.faults().into_iter();
+    let mut problems: Vec<Problem> =
+        faults.map(|(fault, help)| Problem::of(&file, fault).with_help(help)).collect();
+    for (id, client) in &config.clients {
+        let missing = |name: &&String| {
+            let is_read = VmcpId::new(name).is_ok_and(|id| resources.vmcps.contains_key(&id));
+            !exists(dir, "vmcps", name, is_read)
+        };
+        for name in client.vmcps.iter().filter(missing) {
+            let words = format!("`clients.{id}`: virtual MCP `{name}` does not exist");
+            let known = resources.vmcps.keys().map(AsRef::as_ref);
+            problems.push(hinted(Problem::of(&file, words), name, known));
         }
     }
     problems
@@ -298,6 +331,25 @@ where
     found
 }
 
+fn identity_file(dir: &Path, problems: &mut Vec<Problem>) -> Option<IdentityConfig> {
+    let file = dir.join(identity::FILE);
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            problems.push(Problem::of(&file, format!("cannot be read: {error}")));
+            return None;
+        }
+    };
+    match toml::from_str(&text) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            problems.push(Problem::toml(&file, &text, &error));
+            None
+        }
+    }
+}
+
 fn policies(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
     let files = files(&dir.join("policies"), "cedar", problems);
     files.into_iter().map(|(_, stem, text)| (format!("{stem}.cedar"), text)).collect()
@@ -334,6 +386,9 @@ fn root_paths(dir: &Path, resources: &mut Resources) {
     }
     for plugin in resources.plugins.values_mut() {
         plugin.rooted(&plugins);
+    }
+    if let Some(identity) = &mut resources.identity {
+        identity.rooted(&dir);
     }
 }
 
