@@ -3,6 +3,10 @@
 //! Owns the mapping of claims by the settings' names, what each preset checks beside, and the
 //! bounds. What is too much is refused and never cut: a group left out may be the one that a
 //! policy forbids something. Knows no token: whoever calls has verified the claims.
+//!
+//! Who somebody is, is `sub` everywhere, also at Microsoft Entra ID: there it is another one for
+//! each application, so a link does not outlive a new client id, and no other application's
+//! token speaks of the same person.
 
 use serde_json::{Map, Value};
 

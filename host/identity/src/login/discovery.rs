@@ -2,7 +2,8 @@
 //!
 //! Owns what is known of each: metadata and keys, fetched once for all who wait, kept for as
 //! long as the provider says but no less than five minutes and no more than a day; keys are
-//! fetched again, at most once in half a minute, when a token names one that is not there.
+//! fetched again, at most once in half a minute, when a token names one that is not there. A
+//! failure is everybody's for five seconds.
 //! Does not know who signs in.
 
 use std::{
@@ -40,6 +41,8 @@ const KEPT: (Duration, Duration) = (Duration::from_secs(300), Duration::from_sec
 const KEPT_UNSAID: Duration = Duration::from_secs(3_600);
 /// How often keys are fetched at most because of a token that names an unknown one.
 const REFETCH: Duration = Duration::from_secs(30);
+/// How long nobody asks again after a failure, so that those who wait do not wait in turn.
+const SPARED: Duration = Duration::from_secs(5);
 /// The most providers remembered, over all changes of the settings.
 const REMEMBERED: usize = 64;
 /// Asymmetric signatures that can be checked. Never a shared secret, never none.
@@ -96,6 +99,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 struct Slot {
     known: Mutex<Option<Arc<Known>>>,
+    /// The last failure, and until when it counts.
+    failed: Mutex<Option<(Timestamp, String)>>,
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -137,12 +142,19 @@ impl Providers {
         if let Some(known) = slot.fresh(self.ground.clock.now()) {
             return Ok(known);
         }
-        let known = self.discover(provider).await.map_err(|why| {
-            let provider = name.to_owned();
-            tracing::warn!(%provider, %why, "a sign-in provider cannot be used");
-            LoginRefused::Unavailable { provider, why }
-        })?;
-        Ok(slot.keep(known))
+        let unavailable =
+            |why: String| LoginRefused::Unavailable { provider: name.to_owned(), why };
+        if let Some(why) = slot.spared(self.ground.clock.now()) {
+            return Err(unavailable(why));
+        }
+        match self.discover(provider).await {
+            Ok(known) => Ok(slot.keep(known)),
+            Err(why) => {
+                tracing::warn!(provider = name, %why, "a sign-in provider cannot be used");
+                slot.fail(self.ground.clock.now().after(SPARED), why.clone());
+                Err(unavailable(why))
+            }
+        }
     }
 
     /// The same with keys fetched anew, unless that was done less than half a minute ago.
@@ -207,6 +219,15 @@ impl Slot {
     fn fresh(&self, now: Timestamp) -> Option<Arc<Known>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.as_ref().filter(|known| now < known.until).cloned()
+    }
+
+    fn spared(&self, now: Timestamp) -> Option<String> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().filter(|(until, _)| now < *until).map(|(_, why)| why.clone())
+    }
+
+    fn fail(&self, until: Timestamp, why: String) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, why));
     }
 
     fn keep(&self, known: Known) -> Arc<Known> {

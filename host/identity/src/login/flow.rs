@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use model::{Secret, Timestamp};
+use model::{Secret, Timestamp, UserId};
 use openidconnect::{
     AuthenticationFlow, CsrfToken, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope,
     core::CoreResponseType,
@@ -21,7 +21,7 @@ use tidegate_model as model;
 use tidegate_store::Place;
 
 use super::{
-    LoginRefused, Providers,
+    LoginRefused, NewSession, Providers,
     claims::{self, Claims},
     discovery::Known,
     entra,
@@ -65,6 +65,20 @@ pub struct Finished {
     pub id_token: Secret,
     /// What was given along when the sign-in was begun.
     pub carried: String,
+}
+
+impl Finished {
+    /// The browser session of `user`, as whom the directory knows them.
+    pub fn into_session(self, user: UserId) -> NewSession {
+        NewSession {
+            user,
+            link: Some(self.claimed.link),
+            sid: self.sid,
+            auth_time: self.auth_time,
+            amr: self.amr,
+            id_token: Some(self.id_token),
+        }
+    }
 }
 
 /// What is remembered of a sign-in on its way.

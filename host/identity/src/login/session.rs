@@ -88,7 +88,8 @@ pub struct Session {
     pub auth_time: Timestamp,
     /// How they did.
     pub amr: Vec<String>,
-    /// When it began.
+    /// When it began: what the person's `not_before` is compared with. They may have proven who
+    /// they are before that, in a session at the provider.
     pub created: Timestamp,
     /// When it was used last, give or take five minutes.
     pub last_used: Timestamp,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     directory::Directory,
-    login::{LoginRefused, LogoutToken, NewSession, Opened, Sessions},
+    login::{LoginRefused, LogoutToken, Opened, Sessions},
 };
 
 fn claims(stand: &Stand, jti: &str, more: Value) -> Value {
@@ -140,14 +140,7 @@ async fn signed_in(
 ) -> Opened {
     let finished = stand.sign_in(more).await.unwrap();
     let person = directory.signed_in(&finished.claimed, true).await.unwrap();
-    let new = NewSession {
-        user: person.user.id.clone(),
-        link: Some(finished.claimed.link),
-        sid: finished.sid,
-        auth_time: finished.auth_time,
-        amr: finished.amr,
-        id_token: Some(finished.id_token),
-    };
+    let new = finished.into_session(person.user.id.clone());
     sessions.open(&stand.settings, new).await.unwrap()
 }
 

@@ -35,7 +35,7 @@ async fn metadata_that_do_not_hold_are_not_used() {
         ("another issuer", with("issuer", json!("https://evil.test")), "another issuer"),
         ("a longer issuer", with("issuer", json!(format!("{}/", stand.issuer))), "another issuer"),
         ("keys elsewhere", with("jwks_uri", json!("https://evil.test/jwks")), "endpoint_hosts"),
-        ("keys inside", with("jwks_uri", json!("https://inside.test/jwks")), "endpoint_hosts"),
+        ("keys inside", with("jwks_uri", json!("https://10.0.0.1/jwks")), "endpoint_hosts"),
         (
             "keys without encryption",
             with("jwks_uri", json!(format!("http://localhost:{port}/jwks"))),
@@ -72,11 +72,13 @@ async fn metadata_that_do_not_hold_are_not_used() {
         ("a way elsewhere", with("x", json!(1)).status(302).header("location", "/x"), "redirect"),
         ("a way on", with("x", json!(1)).status(307).header("location", "/x"), "redirect"),
     ] {
+        stand.clock.forward(5);
         stand.says(DISCOVERY, says);
         let says = refused(&stand, case).await;
         assert!(says.contains(why), "{case}: {says}");
     }
     assert!(stand.seen("/token").is_empty() && stand.seen("/x").is_empty());
+    stand.clock.forward(5);
     stand.says(DISCOVERY, Says::json(&stand.metadata()));
     stand.sign_in(json!({})).await.unwrap();
 }
@@ -111,9 +113,15 @@ async fn endpoints_elsewhere_are_used_where_the_settings_say_so() {
     metadata["authorization_endpoint"] = json!(format!("https://login.corp.example:{port}/go"));
     stand.says(DISCOVERY, Says::json(&metadata));
     refused(&stand, "not said").await;
-    stand.provider().endpoint_hosts = vec!["Login.Corp.Example".into()];
+    stand.provider().endpoint_hosts = vec!["Login.Corp.Example".into(), "inside.test".into()];
     let there = stand.begin().await;
     assert_eq!(there.url.host_str(), Some("login.corp.example"));
+    // A host that may be used still leads only where this provider may be.
+    metadata["token_endpoint"] = json!("https://inside.test/token");
+    stand.says(DISCOVERY, Says::json(&metadata));
+    stand.clock.forward(3_600);
+    let refused = stand.sign_in(json!({})).await.unwrap_err();
+    assert!(refused.to_string().contains("not allowed to reach"), "{refused}");
 }
 
 #[tokio::test]
@@ -154,12 +162,29 @@ async fn many_who_begin_at_once_ask_once() {
 }
 
 #[tokio::test]
-async fn a_failure_is_not_remembered() {
+async fn a_failure_is_everybodys_for_five_seconds() {
     let stand = Stand::new().await;
     stand.says(DISCOVERY, Says::text("text/plain", "later").status(503));
-    refused(&stand, "down").await;
+    let begun = (0..16).map(|_| stand.try_begin());
+    for begun in futures_util::future::join_all(begun).await {
+        assert!(matches!(begun, Err(LoginRefused::Unavailable { .. })));
+    }
+    assert_eq!(stand.asked(), 1);
     stand.says(DISCOVERY, Says::json(&stand.metadata()));
+    stand.clock.forward(4);
+    refused(&stand, "too early").await;
+    stand.clock.forward(1);
     stand.begin().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_holds_nobody_up() {
+    let stand = Stand::new().await;
+    stand.says(DISCOVERY, Says::never());
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    refused(&stand, "silent").await;
+    assert!(before.elapsed() <= std::time::Duration::from_secs(11), "{:?}", before.elapsed());
 }
 
 #[tokio::test]

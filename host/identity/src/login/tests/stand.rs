@@ -98,6 +98,11 @@ impl Says {
         Self { status: 200, headers, body: body.into() }
     }
 
+    /// No answer, ever.
+    pub(super) fn never() -> Self {
+        Self::text("text/plain", "").status(0)
+    }
+
     pub(super) fn status(mut self, status: u16) -> Self {
         self.status = status;
         self
@@ -323,9 +328,15 @@ async fn answer(
     let authorization = head.headers.get("authorization").map(|it| it.to_str().unwrap().to_owned());
     let form = url::form_urlencoded::parse(&body).into_owned().collect();
     let path = head.uri.path_and_query().unwrap().as_str().to_owned();
-    let mut book = book.lock().unwrap();
-    let says = book.says.get(&path).cloned();
-    book.seen.push(Seen { path, authorization, form });
+    let says = {
+        let mut book = book.lock().unwrap();
+        let says = book.says.get(&path).cloned();
+        book.seen.push(Seen { path, authorization, form });
+        says
+    };
+    if says.as_ref().is_some_and(|says| says.status == 0) {
+        std::future::pending::<()>().await;
+    }
     let says = says.unwrap_or_else(|| Says::text("text/html", "<p>no such page").status(404));
     let mut response = Response::builder().status(says.status);
     for (name, value) in says.headers {
