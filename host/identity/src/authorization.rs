@@ -21,8 +21,10 @@ mod issue;
 pub mod jwks;
 mod location;
 mod metadata;
+mod overview;
 mod parameters;
 pub mod pending;
+mod redeem;
 pub mod redirect;
 mod refresh;
 pub mod registration;
@@ -40,7 +42,7 @@ pub(crate) mod token;
 
 use std::sync::{Arc, Mutex};
 
-use model::{Timestamp, UserId};
+use model::Timestamp;
 use tidegate_model as model;
 use tidegate_store::Changes;
 
@@ -59,10 +61,9 @@ use crate::{
     directory::{Directory, Person},
     method::access_token::{self, AccessTokens},
 };
-use client::{Client, ClientError, Clients, GrantType};
+use client::{Client, ClientError, Clients};
 use client_authentication::{AuthenticationError, Challenge, Credentials, InvalidClient};
 use code::CodeRow;
-use device::{Answer, Approval, DeviceRow};
 use grant::{GrantRow, Grants};
 use jwks::KeySets;
 use parameters::Parameters;
@@ -281,152 +282,6 @@ impl AuthorizationServer {
             tracing::warn!(%error, client = %client.id, "the use of a client was not noted");
         }
         Ok(pending)
-    }
-
-    /// Begins access for a device without a browser.
-    pub async fn device_authorization(
-        &self,
-        settings: &Settings,
-        form: Form<'_>,
-    ) -> Result<DeviceReply, TokenRefused> {
-        let client = self.authenticate(settings, form).await?;
-        if !client.may(GrantType::DeviceCode) {
-            let sentence = "this client is not registered for device codes";
-            return Err(TokenRefused::new(ErrorCode::UnauthorizedClient, sentence));
-        }
-        let (parameters, now) = (form.parameters(), self.ground.clock.now());
-        let asking =
-            Asking { server: self, settings, client: Arc::clone(&client), parameters, now };
-        let resource = asking.named_resource()?;
-        let scopes = asking.asked(&resource)?.unwrap_or(request::base_of(&resource));
-        let row = DeviceRow {
-            client: client.id.to_string(),
-            client_name: client.name.clone(),
-            resource,
-            scopes,
-            created: now,
-            expires: device::end(now),
-            answer: Answer::Waiting,
-        };
-        Ok(device::ask(&self.rows, &self.ground.issuer, row).await?)
-    }
-
-    /// What a device asks for whose code a person has typed; `None` where none waits by it.
-    pub async fn device(
-        &self,
-        user_code: &str,
-    ) -> Result<Option<DeviceRequest>, AuthorizationError> {
-        let open = device::open(&self.rows, user_code).await?;
-        Ok(open.map(|open| DeviceRequest {
-            client_id: open.row.client,
-            client_name: open.row.client_name,
-            resource: open.row.resource,
-            scopes: open.row.scopes,
-        }))
-    }
-
-    /// Lets a device in with these of the rights that it asked for; `false` where none waits by
-    /// this code any more.
-    pub async fn approve_device(
-        &self,
-        who: &Person,
-        at: SignInFacts,
-        user_code: &str,
-        granted: Scopes,
-    ) -> Result<bool, AuthorizationError> {
-        let Some(open) = device::open(&self.rows, user_code).await? else { return Ok(false) };
-        let base = request::base_of(&open.row.resource);
-        let approval = Approval {
-            user: who.user.id.clone(),
-            kind: who.user.kind,
-            scopes: granted.both(open.row.scopes).with(base),
-            authenticated: at.auth_time,
-            amr: at.amr,
-            session: at.session,
-            at: self.ground.clock.now(),
-        };
-        open.answer(&self.rows, Answer::Approved(approval)).await
-    }
-
-    /// Turns a device away; `false` where none waits by this code any more.
-    pub async fn deny_device(&self, user_code: &str) -> Result<bool, AuthorizationError> {
-        match device::open(&self.rows, user_code).await? {
-            Some(open) => open.answer(&self.rows, Answer::Denied).await,
-            None => Ok(false),
-        }
-    }
-
-    /// The grants of a user, the one used last first.
-    pub async fn grants_of(&self, user: &UserId) -> Result<Vec<Grant>, AuthorizationError> {
-        self.grants.of(user).await
-    }
-
-    /// At most `limit` grants of everybody, in the order of their ids, after `after`.
-    pub async fn grants(
-        &self,
-        after: Option<GrantId>,
-        limit: usize,
-    ) -> Result<Vec<Grant>, AuthorizationError> {
-        self.grants.list(after, limit).await
-    }
-
-    /// One grant, while it lasts.
-    pub async fn grant(&self, id: GrantId) -> Result<Option<Grant>, AuthorizationError> {
-        self.grants.one(id).await
-    }
-
-    /// Ends a grant with all its tokens, at once. Whether there was one.
-    pub async fn revoke_grant(&self, id: GrantId) -> Result<bool, AuthorizationError> {
-        Ok(self.grants.revoke(id).await?.is_some())
-    }
-
-    /// Ends all grants of a user and forgets what they agreed to; how many there were. Tokens
-    /// without a grant end through [`Directory::sign_out_everywhere`].
-    pub async fn revoke_user(&self, user: &UserId) -> Result<usize, AuthorizationError> {
-        let ids = self.grants.ids_of(user).await?;
-        let count = self.revoke_all(ids).await?;
-        consent::forget_all(&self.rows, user).await?;
-        Ok(count)
-    }
-
-    /// Ends all grants that were given to a client; how many there were. Reads all grants.
-    pub async fn revoke_client(&self, client: &str) -> Result<usize, AuthorizationError> {
-        let ids = self.grants.matching(|row| row.client == client).await?;
-        self.revoke_all(ids).await
-    }
-
-    /// Ends what a user granted in this browser session; how many grants there were.
-    pub async fn revoke_session(
-        &self,
-        user: &UserId,
-        session: &str,
-    ) -> Result<usize, AuthorizationError> {
-        let mut count = 0;
-        for id in self.grants.ids_of(user).await? {
-            let found = self.grants.read(id).await?;
-            if found.is_some_and(|(row, _)| row.session.as_deref() == Some(session)) {
-                count += usize::from(self.grants.revoke(id).await?.is_some());
-            }
-        }
-        Ok(count)
-    }
-
-    async fn revoke_all(&self, ids: Vec<GrantId>) -> Result<usize, AuthorizationError> {
-        let mut count = 0;
-        for id in ids {
-            count += usize::from(self.grants.revoke(id).await?.is_some());
-        }
-        Ok(count)
-    }
-
-    /// What a user agreed to and is not asked again.
-    pub async fn consents_of(&self, user: &UserId) -> Result<Vec<Consent>, AuthorizationError> {
-        consent::of(&self.rows, user).await
-    }
-
-    /// Forgets all that a user agreed to. Grants stay.
-    pub async fn forget_consents(&self, user: &UserId) -> Result<(), AuthorizationError> {
-        consent::forget_all(&self.rows, user).await
     }
 
     /// Whether whoever granted this may come still.

@@ -15,6 +15,7 @@ pub mod session;
 pub mod stored_key;
 
 use crate::{Caller, SignIn, directory::Directory};
+use access_token::AccessTokens;
 use api_key::{ApiKeys, KeyRefused};
 use stored_key::StoredKeys;
 
@@ -27,8 +28,8 @@ pub struct Known<'a> {
     pub stored: &'a StoredKeys,
     /// Who there is.
     pub directory: &'a Directory,
-    /// Whether the grant of this id was revoked.
-    pub is_revoked: &'a (dyn Fn(&str) -> bool + Sync),
+    /// What is known of access tokens.
+    pub tokens: &'a AccessTokens,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -55,21 +56,9 @@ impl Known<'_> {
                 }
                 Err(_) => None,
             },
-            SignIn::Token => self.renew_token(caller),
+            SignIn::Token => self.tokens.renew(caller, self.now).ok(),
             SignIn::Anonymous | SignIn::AdminSocket | SignIn::Session => None,
         }
-    }
-
-    /// An access token ends with its time, its grant, its holder, and what its holder ended.
-    fn renew_token(&self, caller: &Caller) -> Option<(Caller, Option<Timestamp>)> {
-        let bearer = caller.shared_bearer()?;
-        if bearer.expires <= self.now || (self.is_revoked)(&bearer.grant) {
-            return None;
-        }
-        let person = self.directory.user(caller.user()).filter(|person| person.user.active)?;
-        let is_same = person.user.kind == caller.kind() && bearer.issued >= person.user.not_before;
-        let now = Caller::of(caller.org().clone(), &person, SignIn::Token);
-        is_same.then(|| (now.with_token(bearer.clone()), Some(bearer.expires)))
     }
 
     fn holder_is_active(&self, caller: Caller) -> Result<Caller, KeyRefused> {

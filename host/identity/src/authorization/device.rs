@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,8 +16,20 @@ use serde_json::json;
 use tidegate_model as model;
 use tidegate_store::{Expect, Op, Table};
 
-use super::{error::AuthorizationError, grant::GrantId, rows::Rows, spelling};
-use crate::{Issuer, Resource, Scopes, directory::Kind};
+use super::{
+    AuthorizationServer, SignInFacts,
+    client::GrantType,
+    error::{AuthorizationError, ErrorCode, TokenRefused},
+    grant::GrantId,
+    pending::{Asking, Form},
+    request::base_of,
+    rows::Rows,
+    spelling,
+};
+use crate::{
+    Issuer, Resource, Scopes, Settings,
+    directory::{Kind, Person},
+};
 
 const DEVICE: &[u8] = b"device\0";
 const USER_CODE: &[u8] = b"user-code\0";
@@ -257,6 +269,81 @@ pub(crate) fn spend(
     let used = DeviceRow { answer: Answer::Used(grant), ..row.clone() };
     let kept = Some(row.expires.after(REMEMBERED));
     rows.put((Table::Token, key(device_code)), &used, kept, Expect::Version(version))
+}
+
+impl AuthorizationServer {
+    /// Begins access for a device without a browser.
+    pub async fn device_authorization(
+        &self,
+        settings: &Settings,
+        form: Form<'_>,
+    ) -> Result<DeviceReply, TokenRefused> {
+        let client = self.authenticate(settings, form).await?;
+        if !client.may(GrantType::DeviceCode) {
+            let sentence = "this client is not registered for device codes";
+            return Err(TokenRefused::new(ErrorCode::UnauthorizedClient, sentence));
+        }
+        let (parameters, now) = (form.parameters(), self.ground.clock.now());
+        let asking =
+            Asking { server: self, settings, client: Arc::clone(&client), parameters, now };
+        let resource = asking.named_resource()?;
+        let scopes = asking.asked(&resource)?.unwrap_or(base_of(&resource));
+        let row = DeviceRow {
+            client: client.id.to_string(),
+            client_name: client.name.clone(),
+            resource,
+            scopes,
+            created: now,
+            expires: end(now),
+            answer: Answer::Waiting,
+        };
+        Ok(ask(&self.rows, &self.ground.issuer, row).await?)
+    }
+
+    /// What a device asks for whose code a person has typed; `None` where none waits by it.
+    pub async fn device(
+        &self,
+        user_code: &str,
+    ) -> Result<Option<DeviceRequest>, AuthorizationError> {
+        let open = open(&self.rows, user_code).await?;
+        Ok(open.map(|open| DeviceRequest {
+            client_id: open.row.client,
+            client_name: open.row.client_name,
+            resource: open.row.resource,
+            scopes: open.row.scopes,
+        }))
+    }
+
+    /// Lets a device in with these of the rights that it asked for; `false` where none waits by
+    /// this code any more.
+    pub async fn approve_device(
+        &self,
+        who: &Person,
+        at: SignInFacts,
+        user_code: &str,
+        granted: Scopes,
+    ) -> Result<bool, AuthorizationError> {
+        let Some(open) = open(&self.rows, user_code).await? else { return Ok(false) };
+        let base = base_of(&open.row.resource);
+        let approval = Approval {
+            user: who.user.id.clone(),
+            kind: who.user.kind,
+            scopes: granted.both(open.row.scopes).with(base),
+            authenticated: at.auth_time,
+            amr: at.amr,
+            session: at.session,
+            at: self.ground.clock.now(),
+        };
+        open.answer(&self.rows, Answer::Approved(approval)).await
+    }
+
+    /// Turns a device away; `false` where none waits by this code any more.
+    pub async fn deny_device(&self, user_code: &str) -> Result<bool, AuthorizationError> {
+        match open(&self.rows, user_code).await? {
+            Some(open) => open.answer(&self.rows, Answer::Denied).await,
+            None => Ok(false),
+        }
+    }
 }
 
 /// How fast devices ask.

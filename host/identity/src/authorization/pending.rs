@@ -12,17 +12,17 @@ use tidegate_model as model;
 use super::{
     AuthorizationServer,
     client::{Client, GrantType},
-    code::{self, CodeRow},
-    device::{self, Answer, Approval, DeviceRow},
+    code::CodeRow,
+    device::{Approval, DeviceRow},
     error::{ErrorCode, Incident, Replayed, TokenRefused},
     grant::{GrantId, GrantRow, Origin},
     parameters::Parameters,
     refresh::{Presented, Standing},
-    request::{NOT_FOR_CLIENT, base_of, may_reach, scopes_of, target},
+    request::{NOT_FOR_CLIENT, may_reach, target},
     token::seconds,
 };
 use crate::{
-    Caller, Resource, Scope, Scopes, Settings,
+    Caller, Resource, Scopes, Settings,
     caller::Bearer,
     directory::{Kind, Person},
     method::access_token::{self, Subject},
@@ -225,7 +225,7 @@ impl Asking<'_> {
     }
 
     /// Refuses a `resource` that is another than what was granted.
-    fn same_resource(&self, granted: &Resource) -> Result<(), TokenRefused> {
+    pub(super) fn same_resource(&self, granted: &Resource) -> Result<(), TokenRefused> {
         let Some(given) = self.parameters.get("resource")? else { return Ok(()) };
         if self.server.ground.issuer.resource(given).as_ref() == Some(granted) {
             return Ok(());
@@ -242,7 +242,11 @@ impl Asking<'_> {
     }
 
     /// The scopes asked for, which may not be more than `granted`; all of it without any.
-    fn narrowed(&self, resource: &Resource, granted: Scopes) -> Result<Scopes, TokenRefused> {
+    pub(super) fn narrowed(
+        &self,
+        resource: &Resource,
+        granted: Scopes,
+    ) -> Result<Scopes, TokenRefused> {
         let Some(asked) = self.asked(resource)? else { return Ok(granted) };
         if granted.covers(asked) {
             return Ok(asked);
@@ -258,138 +262,6 @@ impl Asking<'_> {
         let sentence = "the parameter `scope` is malformed";
         let asked = asked.ok_or_else(|| TokenRefused::new(ErrorCode::InvalidScope, sentence))?;
         Ok(Some(asked))
-    }
-
-    async fn code(&self) -> Result<Draft, TokenRefused> {
-        let code = self.parameters.need("code")?;
-        let verifier = self.parameters.get("code_verifier")?.unwrap_or_default();
-        let redirect_uri = self.parameters.get("redirect_uri")?;
-        let found = code::read(&self.server.rows, code).await?;
-        let (row, version) = found.ok_or_else(TokenRefused::grant)?;
-        if let Some(id) = row.used {
-            return Err(self.server.replayed(Replayed::Code, id).await?);
-        }
-        // OAuth 2.1 no longer asks for the redirect URI here; given, it has to be the one.
-        let is_good = row.client == self.client.id.as_str()
-            && redirect_uri.is_none_or(|uri| uri == row.redirect_uri)
-            && row.expires > self.now
-            && code::is_verified(&row.challenge, verifier);
-        if !is_good {
-            return Err(TokenRefused::grant());
-        }
-        self.same_resource(&row.resource)?;
-        let person = self.subject(&row.user, row.kind, row.created)?;
-        Ok(Draft {
-            subject: Subject::Person(person),
-            id: GrantId::random()?,
-            resource: row.resource.clone(),
-            scopes: row.scopes,
-            authenticated: Some(row.authenticated),
-            amr: row.amr.clone(),
-            since: row.created,
-            parent: None,
-            actor: None,
-            end: None,
-            source: Source::Code { code: Secret::new(code.to_owned()), row: row.into(), version },
-        })
-    }
-
-    async fn refresh(&self) -> Result<Draft, TokenRefused> {
-        let token = self.parameters.need("refresh_token")?;
-        let presented = Presented::parse(token).ok_or_else(TokenRefused::grant)?;
-        let row = self.server.present(&presented, &self.client).await?.0;
-        self.same_resource(&row.resource)?;
-        let scopes = self.narrowed(&row.resource, row.scopes)?;
-        let person = self.subject(&row.user, row.kind, row.created)?;
-        Ok(Draft {
-            subject: Subject::Person(person),
-            id: presented.grant,
-            resource: row.resource,
-            scopes,
-            authenticated: Some(row.authenticated),
-            amr: row.amr,
-            since: row.created,
-            parent: None,
-            actor: None,
-            end: None,
-            source: Source::Refresh(presented),
-        })
-    }
-
-    fn for_itself(&self) -> Result<Draft, TokenRefused> {
-        let unauthorized =
-            |sentence: &'static str| TokenRefused::new(ErrorCode::UnauthorizedClient, sentence);
-        if !self.client.is_confidential() {
-            return Err(unauthorized("a client that keeps no secret cannot act for itself"));
-        }
-        let resource = self.named_resource()?;
-        let asked = self.asked(&resource)?.unwrap_or(base_of(&resource));
-        // There is nothing to refresh: the client can ask again.
-        let scopes = asked.without(Scope::Offline);
-        let (directory, now) = (&self.server.directory, self.now);
-        let subject = Subject::of_client(directory, self.client.agent.as_ref(), now);
-        let subject = subject
-            .ok_or_else(|| unauthorized("no agent stands for this client, or it is not active"))?;
-        Ok(Draft {
-            subject,
-            source: Source::Free,
-            id: GrantId::random()?,
-            resource,
-            scopes,
-            authenticated: None,
-            amr: Vec::new(),
-            since: now,
-            parent: None,
-            actor: None,
-            end: None,
-        })
-    }
-
-    async fn device(&self) -> Result<Draft, TokenRefused> {
-        let code = self.parameters.need("device_code")?;
-        let found = device::read(&self.server.rows, code).await?;
-        let (row, version) = found.ok_or_else(TokenRefused::grant)?;
-        if row.client != self.client.id.as_str() {
-            return Err(TokenRefused::grant());
-        }
-        let refused = |code, sentence: &'static str| Err(TokenRefused::new(code, sentence));
-        if row.expires <= self.now {
-            return refused(ErrorCode::ExpiredToken, "nobody answered in time: begin anew");
-        }
-        let approval = match &row.answer {
-            Answer::Used(id) => {
-                return Err(self.server.replayed(Replayed::DeviceCode, *id).await?);
-            }
-            Answer::Denied => return refused(ErrorCode::AccessDenied, "access was not granted"),
-            Answer::Waiting if self.server.pace.is_kept(code, row.expires, self.now) => {
-                let sentence = "nobody has answered yet: ask again";
-                return refused(ErrorCode::AuthorizationPending, sentence);
-            }
-            Answer::Waiting => {
-                return refused(ErrorCode::SlowDown, "ask five seconds later from now on");
-            }
-            Answer::Approved(approval) => approval.clone(),
-        };
-        self.same_resource(&row.resource)?;
-        let person = self.subject(&approval.user, approval.kind, approval.at)?;
-        Ok(Draft {
-            subject: Subject::Person(person),
-            id: GrantId::random()?,
-            resource: row.resource.clone(),
-            scopes: approval.scopes.both(scopes_of(&row.resource)),
-            authenticated: Some(approval.authenticated),
-            amr: approval.amr.clone(),
-            since: approval.at,
-            parent: None,
-            actor: None,
-            end: None,
-            source: Source::Device {
-                code: Secret::new(code.to_owned()),
-                row: row.into(),
-                version,
-                approval,
-            },
-        })
     }
 }
 
