@@ -21,8 +21,13 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use tidegate_model::OrgId;
 
-use crate::{config::ProcessConfig, serve};
+use crate::{
+    config::{ProcessConfig, organisations},
+    serve,
+};
+use socket::Door;
 
 /// A gateway for the Model Context Protocol: one endpoint, signed in, authorized, audited.
 #[derive(Debug, Parser)]
@@ -36,7 +41,7 @@ struct Arguments {
 enum Command {
     /// Run the gateway.
     Serve {
-        /// Directory with gateway.toml, connectors, vmcps, plugins, keys and policies; watched.
+        /// Directory with gateway.toml, connectors, vmcps, plugins, keys, policies and orgs; watched.
         #[arg(long, value_name = "DIR")]
         config: Option<PathBuf>,
         /// Data directory; over the one in gateway.toml.
@@ -49,14 +54,16 @@ enum Command {
         #[arg(long, value_name = "ADDR")]
         ops_listen: Option<SocketAddr>,
     },
-    /// Validate a configuration directory, offline.
+    /// Validate a configuration directory with all its organisations, offline.
     Check {
         /// The directory.
         dir: PathBuf,
+        #[command(flatten)]
+        of: Of,
     },
     /// Send a configuration directory to a running gateway, after showing what changes.
     Apply {
-        /// The directory.
+        /// The directory; with --org that of the organisation alone.
         dir: PathBuf,
         /// Only show what would change.
         #[arg(long)]
@@ -66,6 +73,8 @@ enum Command {
         prune: bool,
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        of: Of,
     },
     /// Show what a running gateway is doing.
     Status {
@@ -74,6 +83,8 @@ enum Command {
         json: bool,
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        of: Of,
     },
     /// Make API keys.
     #[command(subcommand)]
@@ -103,7 +114,41 @@ struct Place {
     config: Option<PathBuf>,
 }
 
+/// Which organisation a command is about.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct Of {
+    /// An organisation other than `default`.
+    #[arg(long, value_name = "NAME")]
+    org: Option<OrgId>,
+}
+
+impl Of {
+    /// Its name.
+    fn id(&self) -> OrgId {
+        self.org.clone().unwrap_or_else(OrgId::default_org)
+    }
+
+    /// Its folder in a configuration directory; one other than the top must be there.
+    fn folder(&self, dir: &Path) -> anyhow::Result<PathBuf> {
+        let folder = organisations::folder(dir, &self.id());
+        if folder != dir && !folder.is_dir() {
+            anyhow::bail!(
+                "there is no organisation `{}` in `{}`: it would be the folder `{}`",
+                self.id(),
+                dir.display(),
+                folder.display()
+            );
+        }
+        Ok(folder)
+    }
+}
+
 impl Place {
+    /// The admin socket there, for requests about one organisation.
+    fn door(&self, of: &Of) -> anyhow::Result<Door> {
+        Ok(Door { data: self.data()?, org: of.id() })
+    }
+
     /// The data directory: as given, as gateway.toml says, or `./data`.
     fn data(&self) -> anyhow::Result<PathBuf> {
         if let Some(data) = &self.data {
@@ -123,11 +168,13 @@ pub fn main() -> ExitCode {
         Command::Serve { config, data, listen, ops_listen } => {
             serve::run(serve::Options { config, data, listen, ops_listen })
         }
-        Command::Check { dir } => check::run(&dir),
-        Command::Apply { dir, dry_run, prune, place } => {
-            place.data().and_then(|data| apply::run(&dir, &data, dry_run, prune))
+        Command::Check { dir, of } => check::run(&dir, &of),
+        Command::Apply { dir, dry_run, prune, place, of } => {
+            place.door(&of).and_then(|door| apply::run(&dir, &door, apply::How { dry_run, prune }))
         }
-        Command::Status { json, place } => place.data().and_then(|data| status::run(&data, json)),
+        Command::Status { json, place, of } => {
+            place.door(&of).and_then(|door| status::run(&door, json))
+        }
         Command::Key(command) => key::run(&command),
         Command::Plugin(command) => plugin::run(&command),
         Command::Audit(command) => audit::run(&command),

@@ -10,15 +10,15 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use http::Method;
 use tidegate_governance::audit::{Filter, Phase, Row, Status};
-use tidegate_model::{CallId, RefusalCode, Stage, Timestamp};
+use tidegate_model::{CallId, OrgId, RefusalCode, Stage, Timestamp};
 use tidegate_store::log::{Reader, Verdict, VerifierKey, key_beside, verify};
 
-use super::{Place, block_on, moment, say, socket};
+use super::{Of, Place, block_on, moment, say, socket};
 use crate::{http::admin::Found, serve::AUDIT_DIR};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Show the last rows.
+    /// Show the last rows of all organisations, or of one.
     Tail(Tail),
     /// Ask a running gateway for the newest rows that fit.
     Find(Find),
@@ -40,6 +40,9 @@ pub(super) struct Tail {
     follow: bool,
     #[command(flatten)]
     place: Place,
+    /// The rows of this organisation among them.
+    #[arg(long, value_name = "NAME")]
+    org: Option<OrgId>,
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +74,8 @@ pub(super) struct Find {
     json: bool,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    of: Of,
 }
 
 #[derive(Debug, Args)]
@@ -110,13 +115,15 @@ fn show(tail: &Tail) -> anyhow::Result<ExitCode> {
     reader.seek_last(tail.lines)?;
     loop {
         while let Some(entry) = reader.next()? {
-            if tail.json {
-                say(&String::from_utf8_lossy(&entry.bytes));
-            } else {
-                match Row::from_bytes(&entry.bytes) {
-                    Ok(row) => say(&line(entry.seq, &row)),
-                    Err(error) => say(&format!("{:>8}  {error}", entry.seq)),
-                }
+            let row = Row::from_bytes(&entry.bytes);
+            // What cannot be read may be anybody's, so it is shown to who asks for all.
+            let is_wanted =
+                tail.org.as_ref().is_none_or(|org| row.as_ref().is_ok_and(|row| row.org == *org));
+            match row {
+                _ if !is_wanted => {}
+                _ if tail.json => say(&String::from_utf8_lossy(&entry.bytes)),
+                Ok(row) => say(&line(entry.seq, &row)),
+                Err(error) => say(&format!("{:>8}  {error}", entry.seq)),
             }
         }
         if !tail.follow {
@@ -136,9 +143,9 @@ fn find(wanted: &Find) -> anyhow::Result<ExitCode> {
         since: since.map(Timestamp::from_millis),
         limit: wanted.lines,
     };
-    let data = wanted.place.data()?;
+    let door = wanted.place.door(&wanted.of)?;
     let body = serde_json::to_vec(&filter)?;
-    let found: Vec<Found> = block_on(socket::ask(&data, Method::POST, "/api/v1/audit/find", body))?;
+    let found: Vec<Found> = block_on(socket::ask(&door, Method::POST, "/api/v1/audit/find", body))?;
     for Found { seq, row } in &found {
         say(&if wanted.json { serde_json::to_string(row)? } else { line(*seq, row) });
     }
@@ -164,6 +171,9 @@ fn line(seq: u64, row: &Row) -> String {
         moment(row.ts),
         row.vmcp.as_ref().map_or("-", |vmcp| vmcp.as_str()),
     );
+    if row.org != OrgId::default_org() {
+        text.push_str(&format!("  organisation: {}", row.org));
+    }
     let micros: u32 = Stage::ALL.iter().map(|stage| row.timings.micros(*stage)).sum();
     if micros > 0 {
         text.push_str(&format!("  {:.1} ms", f64::from(micros) / 1_000.0));

@@ -2,41 +2,46 @@
 //!
 //! Components are compiled and bound, the tools of wasm connectors are listed, policies are
 //! validated against them; tools of other connectors are unknown, so policies about them are
-//! taken on trust and said to be.
+//! taken on trust and said to be. Every organisation is checked, whatever the others are like.
 
 use std::{path::Path, process::ExitCode};
 
-use super::{block_on, compiled, say};
+use tidegate_model::OrgId;
+
+use super::{Of, block_on, compiled, say};
 use crate::{
     assembly::offline,
-    config::{Problem, ProcessConfig, directory},
+    config::{Problem, ProcessConfig, directory, organisations},
     signature::Trust,
 };
 
-/// Validates a directory; exit status 0 only if nothing is wrong.
-pub(super) fn run(dir: &Path) -> anyhow::Result<ExitCode> {
+/// Validates a directory, or one organisation of it; exit status 0 only if nothing is wrong.
+pub(super) fn run(dir: &Path, of: &Of) -> anyhow::Result<ExitCode> {
     let mut problems = Vec::new();
     let mut trust = Trust::default();
     match ProcessConfig::read(dir) {
         Ok(config) => trust = config.trust(),
         Err(problem) => problems.push(problem),
     }
-    match directory::read(dir) {
-        Err(found) => problems.extend(found),
-        Ok(resources) => {
-            let sandbox = compiled::sandbox()?;
-            let checked = offline::check(dir, &resources, trust, sandbox);
-            let checked = block_on(async { Ok(checked.await) })?;
-            match checked {
-                Err(found) => problems.extend(found),
-                Ok(report) if problems.is_empty() => {
-                    report.lines().for_each(say);
-                }
-                Ok(_) => {}
-            }
+    let (others, wrong) = organisations::read(dir);
+    let mut folders = vec![(of.id(), dir.to_owned())];
+    match &of.org {
+        Some(org) => folders = vec![(org.clone(), of.folder(dir)?)],
+        None => {
+            problems.extend(wrong);
+            folders.extend(others);
+        }
+    }
+    let mut reports = Vec::new();
+    for (org, folder) in folders {
+        match one(&folder, &trust)? {
+            Ok(report) if org == OrgId::default_org() => reports.push(report),
+            Ok(report) => reports.push(format!("organisation {org}: {report}")),
+            Err(found) => problems.extend(found),
         }
     }
     if problems.is_empty() {
+        reports.iter().flat_map(|report| report.lines()).for_each(say);
         return Ok(ExitCode::SUCCESS);
     }
     for problem in &problems {
@@ -44,6 +49,17 @@ pub(super) fn run(dir: &Path) -> anyhow::Result<ExitCode> {
     }
     eprintln!("{}", count(&problems));
     Ok(ExitCode::FAILURE)
+}
+
+/// Checks one organisation's folder; what it holds, or what is wrong with it.
+fn one(dir: &Path, trust: &Trust) -> anyhow::Result<Result<String, Vec<Problem>>> {
+    let resources = match directory::read(dir) {
+        Ok(resources) => resources,
+        Err(found) => return Ok(Err(found)),
+    };
+    let sandbox = compiled::sandbox()?;
+    let checked = offline::check(dir, &resources, trust.clone(), sandbox);
+    block_on(async { Ok(checked.await) })
 }
 
 fn count(problems: &[Problem]) -> String {

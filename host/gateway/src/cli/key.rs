@@ -1,14 +1,20 @@
 //! `tidegate key new`.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tidegate_identity::method::api_key;
-use tidegate_model::{KeyId, OrgId};
+use tidegate_model::KeyId;
 
-use super::say;
-use crate::config::{directory, key::KeyConfig};
+use super::{Of, say};
+use crate::config::{directory, key::KeyConfig, organisations};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
@@ -42,6 +48,8 @@ pub(super) struct NewKey {
     /// The configuration directory; without it the file is printed to stderr.
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    of: Of,
 }
 
 pub(super) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
@@ -57,10 +65,13 @@ pub(super) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
         hash: hash.to_string(),
         expires: new.expires.clone(),
     };
-    if let Err(message) = config.to_record(OrgId::default_org(), id.clone()) {
+    if let Err(message) = config.to_record(new.of.id(), id.clone()) {
         bail!("{message}");
     }
-    let dir = new.config.clone().unwrap_or_default();
+    let dir = match &new.config {
+        Some(dir) => new.of.folder(dir)?,
+        None => organisations::folder(Path::new(""), &new.of.id()),
+    };
     let (file, text) = directory::key_file(&dir, &id, &config)?;
     if new.config.is_some() {
         if let Some(folder) = file.parent() {
@@ -76,7 +87,8 @@ pub(super) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot write `{}`", file.display()))?;
         eprintln!("wrote {}; the key below is shown only once", file.display());
     } else {
-        eprintln!("put this into keys/{id}.toml; the key below is shown only once\n\n{text}");
+        let file = file.display();
+        eprintln!("put this into {file}; the key below is shown only once\n\n{text}");
     }
     say(key.expose());
     Ok(ExitCode::SUCCESS)

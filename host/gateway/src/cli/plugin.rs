@@ -31,7 +31,7 @@ use std::{
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::say;
+use super::{Of, say};
 use edit::Edit;
 pub(super) use list::told;
 use turn::Turn;
@@ -92,6 +92,25 @@ struct Where {
     /// The configuration directory.
     #[arg(long, value_name = "DIR", default_value = ".")]
     config: PathBuf,
+    #[command(flatten)]
+    of: Of,
+}
+
+impl Where {
+    /// The organisation's folder.
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        let dir = &self.config;
+        let folders = ["gateway.toml", "plugins", "connectors", "vmcps", "orgs"];
+        if !folders.iter().any(|name| dir.join(name).exists()) {
+            bail!(
+                "`{}` is no configuration directory; name one with --config. A gateway that \
+                 serves applied resources is changed by changing the directory they came from \
+                 and `tidegate apply DIR`",
+                dir.display()
+            );
+        }
+        self.of.folder(dir)
+    }
 }
 
 pub(super) fn run(command: &PluginCommand) -> anyhow::Result<ExitCode> {

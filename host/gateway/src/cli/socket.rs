@@ -1,6 +1,6 @@
 //! Asking a running gateway through its admin socket.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
@@ -8,13 +8,23 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use tidegate_model::OrgId;
 use tokio::net::UnixStream;
 
 use crate::http::admin::{Failure, SOCKET};
 
+/// The admin socket of a gateway, for requests about one organisation.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    /// The gateway's data directory.
+    pub(super) data: PathBuf,
+    /// The organisation.
+    pub(super) org: OrgId,
+}
+
 /// Sends one request and reads its JSON answer.
 pub(super) async fn ask<T: DeserializeOwned>(
-    data: &Path,
+    Door { data, org }: &Door,
     method: Method,
     path: &str,
     body: Vec<u8>,
@@ -27,7 +37,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
         .method(method)
-        .uri(path)
+        .uri(if *org == OrgId::default_org() { path.to_owned() } else { format!("/o/{org}{path}") })
         .header("host", "tidegate")
         .header("content-type", "application/json")
         // Otherwise both sides would wait for a next request that never comes.

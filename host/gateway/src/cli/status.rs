@@ -1,21 +1,30 @@
 //! `tidegate status`.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use http::Method;
+use tidegate_model::OrgId;
 
-use super::{block_on, plugin::told, say, socket};
+use super::{
+    block_on,
+    plugin::told,
+    say,
+    socket::{self, Door},
+};
 use crate::http::admin::Status;
 
-/// Shows what the gateway of `data` is doing.
-pub(super) fn run(data: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let status: Status = block_on(socket::ask(data, Method::GET, "/api/v1/status", Vec::new()))?;
+/// Shows what a gateway is doing for one organisation. Exit status 3: something is wrong with
+/// it, or, where it is `default`, with another.
+pub(super) fn run(door: &Door, json: bool) -> anyhow::Result<ExitCode> {
+    let status: Status = block_on(socket::ask(door, Method::GET, "/api/v1/status", Vec::new()))?;
     if json {
         say(&serde_json::to_string_pretty(&status)?);
     } else {
         show(&status);
     }
-    Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    let others = status.organisations.iter().all(|other| other.problems.is_empty());
+    let is_well = status.problems.is_empty() && others;
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 fn show(status: &Status) {
@@ -24,6 +33,9 @@ fn show(status: &Status) {
         "revision {}, {} sessions, audit: {}",
         status.revision, status.sessions, status.audit
     ));
+    if status.org != OrgId::default_org().as_str() {
+        say(&format!("organisation {}", status.org));
+    }
     say("\nconnectors");
     for connector in &status.connectors {
         let error = connector.error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
@@ -61,6 +73,15 @@ fn show(status: &Status) {
         say("\nthe last change was not taken, the old configuration serves on:");
         for problem in &status.problems {
             say(&format!("  {problem}"));
+        }
+    }
+    if !status.organisations.is_empty() {
+        say("\norganisations");
+    }
+    for other in &status.organisations {
+        say(&format!("  {:<20} {:<14} {} virtual MCPs", other.id, other.state, other.vmcps));
+        for problem in &other.problems {
+            say(&format!("  {:<20} {problem}", ""));
         }
     }
 }

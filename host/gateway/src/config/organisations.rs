@@ -98,7 +98,9 @@ mod tests {
         assert_eq!(names, ["acme", "beta"]);
         let at: Vec<String> = problems
             .iter()
-            .map(|problem| problem.file.strip_prefix(top).unwrap().display().to_string())
+            .map(|problem| {
+                Path::new(&problem.file).strip_prefix(top).unwrap().display().to_string()
+            })
             .collect();
         assert_eq!(
             at,

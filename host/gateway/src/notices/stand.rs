@@ -320,6 +320,7 @@ impl Stand {
             notices: compiled.notices,
             policies: policies.unwrap(),
             keys: setup.keys(&org),
+            settings: Arc::default(),
             connectors,
             resources: Arc::new(setup.resources()),
             visible: crate::call::list::VisibleCache::default(),

@@ -124,7 +124,7 @@ pub(super) fn bind(bind: &Bind) -> anyhow::Result<ExitCode> {
     if bind.order.is_some() && !is_placed {
         bail!("--order is of a place: say --vmcp, --connector, --tool or --everywhere as well");
     }
-    let folder = Folder::open(&bind.place.config)?;
+    let folder = Folder::open(&bind.place)?;
     let mut edit = folder.existing(&bind.name)?;
     if is_placed {
         edit.bind(&bind.scope.place(), bind.order);
@@ -156,7 +156,7 @@ pub(super) fn unbind(unbind: &Unbind) -> anyhow::Result<ExitCode> {
     if !unbind.scope.is_narrow() && !unbind.all {
         bail!("say from where: --vmcp, --connector, --tool or --all");
     }
-    let folder = Folder::open(&unbind.place.config)?;
+    let folder = Folder::open(&unbind.place)?;
     let mut edit = folder.existing(&unbind.name)?;
     let wanted = unbind.scope.place();
     let gone = edit.unbind(|bind| {

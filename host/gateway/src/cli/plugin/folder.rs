@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use tidegate_model::PluginId;
 use tidegate_wasm::Component;
 
-use super::{edit::Edit, source::COMPONENTS};
+use super::{Where, edit::Edit, source::COMPONENTS};
 use crate::{
     assembly::{
         bindings::{Bindings, components::Pin},
@@ -41,9 +41,10 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens a configuration directory for a change.
-    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let plugins = plugins(dir)?;
+    /// Opens an organisation's folder for a change.
+    pub(super) fn open(place: &Where) -> anyhow::Result<Self> {
+        let dir = place.folder()?;
+        let plugins = dir.join("plugins");
         if !plugins.is_dir() {
             fs::create_dir(&plugins)
                 .with_context(|| format!("cannot make `{}`", plugins.display()))?;
@@ -53,8 +54,9 @@ impl Folder {
         flock(&lock, FlockOperation::LockExclusive).with_context(|| {
             format!("cannot keep other commands away from `{}`", plugins.display())
         })?;
-        let trust =
-            ProcessConfig::read(dir).map_err(|problem| anyhow::anyhow!("{problem}"))?.trust();
+        let trust = ProcessConfig::read(&place.config)
+            .map_err(|problem| anyhow::anyhow!("{problem}"))?
+            .trust();
         let bindings = Bindings::new(compiled::sandbox()?).trusting(trust.clone());
         let dir = std::path::absolute(dir)?;
         Ok(Self { dir, trust, bindings, _lock: lock })
@@ -151,23 +153,9 @@ impl Folder {
     }
 }
 
-/// The folder with plugin files of what must be a configuration directory.
-pub(super) fn plugins(dir: &Path) -> anyhow::Result<PathBuf> {
-    let folders = ["gateway.toml", "plugins", "connectors", "vmcps"];
-    if !folders.iter().any(|name| dir.join(name).exists()) {
-        bail!(
-            "`{}` is no configuration directory; name one with --config. A gateway that serves \
-             applied resources is changed by changing the directory they came from and \
-             `tidegate apply DIR`",
-            dir.display()
-        );
-    }
-    Ok(dir.join("plugins"))
-}
-
 /// The names of all plugins of a directory, sorted.
 pub(super) fn names(dir: &Path) -> anyhow::Result<Vec<PluginId>> {
-    let folder = plugins(dir)?;
+    let folder = dir.join("plugins");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -45,7 +45,7 @@ struct Needs {
 }
 
 pub(super) fn grant(grant: &Grant) -> anyhow::Result<ExitCode> {
-    let folder = Folder::open(&grant.place.config)?;
+    let folder = Folder::open(&grant.place)?;
     let mut edit = folder.existing(&grant.name)?;
     block_on(async {
         let needs = needs(&folder, &edit).await?;
@@ -112,7 +112,7 @@ fn hold(edit: &mut Edit, version: VersionConfig, needs: Vec<String>) {
 }
 
 pub(super) fn revoke(revoke: &Revoke) -> anyhow::Result<ExitCode> {
-    let folder = Folder::open(&revoke.place.config)?;
+    let folder = Folder::open(&revoke.place)?;
     let mut edit = folder.existing(&revoke.name)?;
     block_on(async {
         let id = edit.id().clone();

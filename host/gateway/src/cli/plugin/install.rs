@@ -60,7 +60,7 @@ pub(in crate::cli) struct Install {
 }
 
 pub(super) fn run(install: &Install) -> anyhow::Result<ExitCode> {
-    let folder = Folder::open(&install.place.config)?;
+    let folder = Folder::open(&install.place)?;
     block_on(async {
         let found = source::find(&install.source, &install.access).await?;
         let id = PluginId::new(install.name.as_deref().unwrap_or(&found.name))

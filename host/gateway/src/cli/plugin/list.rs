@@ -1,7 +1,7 @@
 //! `tidegate plugin list` and `show`: what the directory says, and what a running gateway
 //! counted.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::Args;
 use http::Method;
@@ -15,7 +15,10 @@ use super::{
     folder::{self, Folder},
 };
 use crate::{
-    cli::{block_on, say, socket},
+    cli::{
+        block_on, say,
+        socket::{self, Door},
+    },
     config::{
         ProcessConfig,
         plugin::{BindConfig, FailSetting, PluginConfig, VersionConfig},
@@ -64,9 +67,9 @@ struct Line {
 }
 
 pub(super) fn list(list: &List) -> anyhow::Result<ExitCode> {
-    let dir = &list.place.config;
-    let plugins = folder::plugins(dir)?;
-    let mut figures = figures(dir)?;
+    let dir = &list.place.folder()?;
+    let plugins = dir.join("plugins");
+    let mut figures = figures(&list.place)?;
     let mut lines = Vec::new();
     let mut broken = Vec::new();
     for id in folder::names(dir)? {
@@ -152,13 +155,16 @@ fn places(binds: &[BindConfig]) -> String {
     binds.iter().map(place).collect::<Vec<_>>().join("; ")
 }
 
-/// The figures of a gateway that runs on this directory; none where none runs.
-fn figures(dir: &Path) -> anyhow::Result<BTreeMap<String, Vec<Reading>>> {
-    let data = ProcessConfig::read(dir).map_err(|problem| anyhow::anyhow!("{problem}"))?.data;
+/// The figures of a gateway that runs on this directory, for the organisation; none where none
+/// runs.
+fn figures(place: &Where) -> anyhow::Result<BTreeMap<String, Vec<Reading>>> {
+    let config = ProcessConfig::read(&place.config);
+    let data = config.map_err(|problem| anyhow::anyhow!("{problem}"))?.data;
     if !data.join(SOCKET).exists() {
         return Ok(BTreeMap::new());
     }
-    let asked = block_on(socket::ask::<Status>(&data, Method::GET, "/api/v1/status", Vec::new()));
+    let door = Door { data, org: place.of.id() };
+    let asked = block_on(socket::ask::<Status>(&door, Method::GET, "/api/v1/status", Vec::new()));
     match asked {
         Ok(status) => {
             Ok(status.plugins.into_iter().map(|plugin| (plugin.id, plugin.versions)).collect())
@@ -171,10 +177,9 @@ fn figures(dir: &Path) -> anyhow::Result<BTreeMap<String, Vec<Reading>>> {
 }
 
 pub(super) fn show(show: &Show) -> anyhow::Result<ExitCode> {
-    let dir = &show.place.config;
     let id = PluginId::new(&show.name)?;
-    let versions = figures(dir)?.remove(id.as_str()).unwrap_or_default();
-    let folder = Folder::open(dir)?;
+    let versions = figures(&show.place)?.remove(id.as_str()).unwrap_or_default();
+    let folder = Folder::open(&show.place)?;
     let edit = folder.existing(&show.name)?;
     let Some(config) = edit.config() else { return Ok(ExitCode::FAILURE) };
     let granted: Vec<Capability> =

@@ -8,7 +8,7 @@ use serde_json::json;
 use tidegate_model::{PluginId, Timestamp};
 
 use crate::{
-    cli::{Place, block_on, moment, say, since::Since, socket},
+    cli::{Of, Place, block_on, moment, say, since::Since, socket},
     http::admin::{Lines, Spoken, WantedLines},
 };
 
@@ -30,6 +30,8 @@ pub(in crate::cli) struct Logs {
     json: bool,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    of: Of,
 }
 
 /// The last line that was shown of one binding: its number, and when it was written. A
@@ -38,14 +40,14 @@ type Seen = HashMap<(String, String), (u64, u64)>;
 
 pub(super) fn run(logs: &Logs) -> anyhow::Result<ExitCode> {
     let plugin = PluginId::new(&logs.name)?;
-    let data = logs.place.data()?;
+    let door = logs.place.door(&logs.of)?;
     let since = logs.since.map_or(Timestamp::from_millis(0), Since::moment).as_millis();
     let mut seen = Seen::new();
     block_on(async {
         loop {
             let body = serde_json::to_vec(&WantedLines { plugin: plugin.clone() })?;
             let all: Vec<Lines> =
-                socket::ask(&data, Method::POST, "/api/v1/plugins/lines", body).await?;
+                socket::ask(&door, Method::POST, "/api/v1/plugins/lines", body).await?;
             for (version, line) in unseen(all, since, &mut seen) {
                 say(&told(&version, &line, logs.json));
             }

@@ -17,7 +17,7 @@ use tidegate_model::{ConnectorId, VmcpId};
 use super::subject::{Setting, Subject};
 use crate::{
     cases::Past,
-    cli::{block_on, since::Since},
+    cli::{Of, block_on, since::Since},
 };
 use payloads::Payloads;
 use recorded::Chosen;
@@ -53,11 +53,14 @@ pub(in crate::cli) struct Replay {
     /// The gateway's configuration directory, where gateway.toml names data and root key.
     #[arg(long, value_name = "DIR")]
     gateway: Option<PathBuf>,
+    #[command(flatten)]
+    of: Of,
 }
 
 pub(super) fn run(replay: &Replay) -> anyhow::Result<ExitCode> {
-    let place = payloads::place(replay.data.as_deref(), replay.gateway.as_deref())?;
+    let place = payloads::place(replay.data.as_deref(), replay.gateway.as_deref(), replay.of.id())?;
     let chosen = Chosen {
+        org: replay.of.id(),
         since: replay.since.moment(),
         vmcp: replay.vmcp.clone(),
         connector: replay.connector.clone(),

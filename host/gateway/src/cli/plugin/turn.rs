@@ -73,7 +73,7 @@ fn change(
     words: &str,
     change: impl FnOnce(&mut Edit) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let folder = Folder::open(&named.place.config)?;
+    let folder = Folder::open(&named.place)?;
     let mut edit = folder.existing(&named.name)?;
     change(&mut edit)?;
     block_on(folder.save(&edit))?;
@@ -83,7 +83,7 @@ fn change(
 }
 
 pub(super) fn remove(remove: &Remove) -> anyhow::Result<ExitCode> {
-    let folder = Folder::open(&remove.named.place.config)?;
+    let folder = Folder::open(&remove.named.place)?;
     let edit = folder.existing(&remove.named.name)?;
     let question = format!("remove `{}` with all its versions?", edit.id());
     if !remove.yes && !confirm(&question)? {

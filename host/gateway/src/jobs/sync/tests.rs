@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use tidegate_model::ConnectorId;
+use tidegate_model::{ConnectorId, OrgId};
 use tidegate_upstream::connector::Unread;
 use tokio::task::JoinHandle;
 

@@ -16,7 +16,7 @@ use tidegate_model::{OrgId, SystemClock};
 use tidegate_store::{EmbeddedStore, SledOptions, Store, keys};
 
 use crate::{
-    cli::socket,
+    cli::socket::{self, Door},
     config::ProcessConfig,
     http::admin::{Kept, SOCKET, WantedPayloads},
     serve::{AUDIT_DIR, PAYLOAD_DIR, STORE_DIR},
@@ -25,9 +25,10 @@ use crate::{
 /// Payloads that are fetched at once.
 pub(super) const AT_ONCE: usize = 50;
 
-/// A gateway's data directory and root key.
+/// A gateway's data directory and root key, and one of its organisations.
 #[derive(Debug)]
 pub(super) struct Place {
+    org: OrgId,
     data: PathBuf,
     key: PathBuf,
 }
@@ -35,19 +36,23 @@ pub(super) struct Place {
 /// What opens payloads.
 pub(super) enum Payloads {
     /// The gateway that runs there.
-    Gateway(PathBuf),
+    Gateway(Door),
     /// The files, with the keys that the store had.
-    Files(tidegate_store::payload::Payloads),
+    Files(tidegate_store::payload::Payloads, OrgId),
 }
 
 /// Finds the place, and whether this user may open what lies there.
-pub(super) fn place(data: Option<&Path>, gateway: Option<&Path>) -> anyhow::Result<Place> {
+pub(super) fn place(
+    data: Option<&Path>,
+    gateway: Option<&Path>,
+    org: OrgId,
+) -> anyhow::Result<Place> {
     let config = match data {
         Some(data) => ProcessConfig { data: data.to_owned(), ..ProcessConfig::default() },
         None => ProcessConfig::read(gateway.unwrap_or(Path::new(".")))
             .map_err(|problem| anyhow::anyhow!("{problem}"))?,
     };
-    let place = Place { key: config.root_key(), data: config.data };
+    let place = Place { key: config.root_key(), data: config.data, org };
     if !place.audit().is_dir() {
         bail!(
             "there is no audit log in `{}`; name the gateway's directory with --gateway, or its \
@@ -77,7 +82,8 @@ impl Payloads {
     pub(super) async fn open(place: &Place) -> anyhow::Result<Self> {
         let socket = place.data.join(SOCKET);
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            return Ok(Self::Gateway(place.data.clone()));
+            let door = Door { data: place.data.clone(), org: place.org.clone() };
+            return Ok(Self::Gateway(door));
         }
         let provider = keys::provider(&format!("file:{}", place.key.display()))?;
         let dir = place.data.join(STORE_DIR);
@@ -92,7 +98,8 @@ impl Payloads {
         // The store itself is let go: a gateway that starts meanwhile needs it.
         let ring = Arc::clone(opened?.keyring());
         let dir = place.data.join(PAYLOAD_DIR);
-        Ok(Self::Files(tidegate_store::payload::Payloads::open(dir, ring)?))
+        let payloads = tidegate_store::payload::Payloads::open(dir, ring)?;
+        Ok(Self::Files(payloads, place.org.clone()))
     }
 
     /// The payloads of these rows, in their order; none for a row that has none.
@@ -100,13 +107,12 @@ impl Payloads {
         let wanted: Vec<String> = rows.iter().filter_map(|(_, row)| row.payload.clone()).collect();
         let kept: Vec<Kept> = match self {
             _ if wanted.is_empty() => Vec::new(),
-            Self::Gateway(data) => {
+            Self::Gateway(door) => {
                 let body = serde_json::to_vec(&WantedPayloads { payloads: wanted })?;
-                socket::ask(data, Method::POST, "/api/v1/audit/payloads", body).await?
+                socket::ask(door, Method::POST, "/api/v1/audit/payloads", body).await?
             }
-            Self::Files(payloads) => {
-                let org = OrgId::default_org();
-                wanted.iter().map(|reference| Kept::open(payloads, &org, reference)).collect()
+            Self::Files(payloads, org) => {
+                wanted.iter().map(|reference| Kept::open(payloads, org, reference)).collect()
             }
         };
         let mut kept = kept.into_iter();

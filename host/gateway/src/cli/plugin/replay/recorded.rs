@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use tidegate_governance::audit::{Phase, Row, Status, mask::MASKED};
 use tidegate_model::{
-    Answer, ConnectorId, Json, Timestamp, ToolName, TraceContext, UserId, VmcpId,
+    Answer, ConnectorId, Json, OrgId, Timestamp, ToolName, TraceContext, UserId, VmcpId,
 };
 use tidegate_store::log::Reader;
 use tidegate_wasm::Event;
@@ -22,6 +22,7 @@ const LONGEST_URI: usize = 1_024;
 /// Which rows are wanted.
 #[derive(Debug)]
 pub(super) struct Chosen {
+    pub(super) org: OrgId,
     pub(super) since: Timestamp,
     pub(super) vmcp: Option<VmcpId>,
     pub(super) connector: Option<ConnectorId>,
@@ -75,7 +76,8 @@ impl Chosen {
             name == Some(tool.as_str())
                 || (name.is_some() && row.target().as_deref() == Some(tool.as_str()))
         };
-        row.phase == Phase::Outcome
+        row.org == self.org
+            && row.phase == Phase::Outcome
             && row.ts >= self.since
             && event(row).is_some()
             && row.target().is_some()
