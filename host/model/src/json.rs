@@ -8,12 +8,13 @@
 use std::fmt;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// The text of exactly one JSON value.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Json(Bytes);
+pub struct Json(ByteString);
 
 impl Json {
     /// Wraps bytes that a strict pass has accepted as one JSON value.
@@ -21,7 +22,7 @@ impl Json {
     /// The caller vouches for that; only UTF-8 is looked at here, and bytes that are not
     /// UTF-8 become `null`, so that no view of this type can be anything but text.
     pub fn from_checked(bytes: Bytes) -> Self {
-        if std::str::from_utf8(&bytes).is_ok() { Self(bytes) } else { Self::null() }
+        ByteString::try_from(bytes).map_or_else(|_| Self::null(), Self)
     }
 
     /// Checks that `text` is one JSON value (without the stricter rules of the wire).
@@ -29,43 +30,42 @@ impl Json {
         let bytes: Bytes = text.into();
         let raw: &RawValue = serde_json::from_slice(&bytes)?;
         let inner = bytes.slice_ref(raw.get().as_bytes());
-        Ok(Self(inner))
+        Ok(Self::from_checked(inner))
     }
 
     /// Serialises a value.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::to_vec(value).map(|text| Self(text.into()))
+        serde_json::to_string(value).map(|text| Self(text.into()))
     }
 
     /// The value `null`.
     pub fn null() -> Self {
-        Self(Bytes::from_static(b"null"))
+        Self(ByteString::from_static("null"))
     }
 
     /// The value `{}`.
     pub fn empty_object() -> Self {
-        Self(Bytes::from_static(b"{}"))
+        Self(ByteString::from_static("{}"))
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        // INVARIANT: every constructor has checked UTF-8.
-        std::str::from_utf8(&self.0).unwrap_or("null")
+        &self.0
     }
 
     /// The text as shared bytes.
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        self.0.as_bytes()
     }
 
     /// The part of this text that `inner`, borrowed from [`Json::as_str`], covers, without a copy.
     pub fn slice(&self, inner: &RawValue) -> Self {
-        Self(self.0.slice_ref(inner.get().as_bytes()))
+        Self(self.0.slice_ref(inner.get()))
     }
 
     /// Reads the text into a type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.0)
+        serde_json::from_str(&self.0)
     }
 
     /// Length of the text in bytes.
@@ -103,7 +103,7 @@ impl Serialize for Json {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(Bytes::from(String::from(Box::<str>::from(raw)))))
+        Ok(Self(String::from(Box::<str>::from(raw)).into()))
     }
 }
 

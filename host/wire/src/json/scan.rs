@@ -18,6 +18,15 @@ pub(crate) fn plain(text: &[u8], at: usize) -> usize {
     let start = text.len() - text.get(at..).map_or(0, <[u8]>::len);
     let mut rest = text.get(at..).unwrap_or_default();
     let mut done = start;
+    // Long texts in larger steps, which the compiler turns into vector instructions.
+    while let Some((head, tail)) = rest.split_first_chunk::<64>() {
+        let ends = |hit, &byte: &u8| hit | (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+        if head.iter().fold(false, ends) {
+            break;
+        }
+        done += 64;
+        rest = tail;
+    }
     while let Some((head, tail)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*head);
         let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
@@ -47,12 +56,12 @@ pub(crate) fn space(text: &[u8], mut at: usize) -> usize {
 #[inline]
 pub(crate) fn string(text: &[u8], mut at: usize) -> usize {
     loop {
-        at = plain(text, at);
+        let rest = text.get(at..).unwrap_or_default();
+        let Some(ahead) = memchr::memchr2(b'"', b'\\', rest) else { return text.len() };
+        at += ahead;
         match text.get(at) {
             Some(b'"') => return at + 1,
-            Some(b'\\') => at = (at + 2).min(text.len()),
-            Some(_) => at += 1,
-            None => return at,
+            _ => at = (at + 2).min(text.len()),
         }
     }
 }
