@@ -236,7 +236,7 @@ impl Component {
         places(&self.loaded.compiled)
     }
 
-    pub(crate) fn adapt(&self, grants: Grants) -> Result<Box<dyn world::World>, LoadError> {
+    pub(crate) fn adapt(&self, grants: Grants) -> Result<Arc<dyn world::World>, LoadError> {
         let pre = link(&self.loaded, grants).map_err(|error| mismatch(&error))?;
         let functions = &self.loaded.functions;
         self.loaded.version.adapt(pre, functions).map_err(|error| mismatch(&error))

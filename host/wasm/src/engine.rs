@@ -17,8 +17,12 @@ use wasmtime::{
 
 use crate::{Allocation, Limits};
 
-/// Linear memory that a slot of the pool keeps: resetting it is a copy, not a system call.
+/// Linear memory that a slot of the pool keeps: resetting it is a copy, not a system call, and
+/// whoever comes next finds it there without a fault for each page.
 const KEPT: usize = 128 << 10;
+/// The same where the system tells which pages were written, so that only those are copied:
+/// enough for a language's own heap.
+const KEPT_WRITTEN: usize = 8 << 20;
 /// Slots that keep it; the memory an idle gateway holds is at most this times [`KEPT`].
 const WARM: u32 = 16;
 /// Ticks without any guest after which the ticking thread goes to sleep.
@@ -66,6 +70,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
     // tables take little room, so there are enough for every instance; memories are reserved
     // by the gigabyte, so an instance with more of them takes several places.
     let parts = instances.saturating_mul(PARTS);
+    let scans = PoolingAllocationConfig::is_pagemap_scan_available();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(parts)
@@ -77,10 +82,10 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(PARTS)
         .max_memory_size(Limits::CONNECTOR.memory.max(256 << 20))
         .table_elements(Limits::CONNECTOR.table_elements)
-        .linear_memory_keep_resident(KEPT)
+        .linear_memory_keep_resident(if scans { KEPT_WRITTEN } else { KEPT })
         .table_keep_resident(4 << 10)
         .max_unused_warm_slots(WARM)
-        .pagemap_scan(Enabled::No);
+        .pagemap_scan(if scans { Enabled::Yes } else { Enabled::No });
     pool
 }
 

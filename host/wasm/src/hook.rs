@@ -30,7 +30,7 @@ const GRACE: std::time::Duration = Limits::TICK.saturating_mul(10);
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) name: Arc<str>,
-    world: Box<dyn World>,
+    world: Arc<dyn World>,
     pub(crate) config: Json,
     pub(crate) limits: Limits,
     recipe: Arc<Recipe>,
@@ -43,7 +43,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(
-        world: Box<dyn World>,
+        world: Arc<dyn World>,
         config: Json,
         recipe: Recipe,
         breaker: Arc<Breaker>,
@@ -53,7 +53,7 @@ impl Prepared {
         let places = limits.concurrent.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             name: Arc::clone(&recipe.voice.plugin),
-            spares: Spares::new(world.pre().clone(), &recipe),
+            spares: Spares::new(Arc::clone(&world), &recipe),
             world,
             config,
             limits,

@@ -1,9 +1,11 @@
 //! Instances made ahead, for components that are slow to start.
 //!
 //! A spare is made of the same recipe as any other instance, has run nothing but its start-up
-//! code, and serves one hook. They belong to one binding (so to one version and one
-//! configuration), are made one at a time in the background while the pool has plenty of
-//! room, give way when it has none, and go when nobody has called for a minute.
+//! code and told its configuration schema, and serves one hook. Telling the schema is what
+//! makes it quick: the pages and tables that a language needs for any call are in place by
+//! then, and it has seen no call. They belong to one binding (so to one version and one
+//! configuration), are made one at a time in the background while the pool has plenty of room,
+//! give way when it has none, and go when nobody has called for a minute.
 
 use std::{
     fmt,
@@ -18,12 +20,15 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, OwnedSemaphorePermit},
 };
-use wasmtime::{
-    Store,
-    component::{Instance, InstancePre},
-};
+use wasmtime::{Store, component::Instance};
 
-use crate::{pace::Paced, recipe::Recipe, state::State};
+use crate::{
+    exports::Interface,
+    pace::Paced,
+    recipe::Recipe,
+    state::State,
+    world::{Guest, World},
+};
 
 /// Spares of a component that is slow to start.
 const USUAL: usize = 8;
@@ -46,7 +51,7 @@ pub(crate) struct Spare {
 
 /// The spares of one binding.
 pub(crate) struct Spares {
-    pre: InstancePre<State>,
+    world: Arc<dyn World>,
     recipe: Arc<Recipe>,
     ready: Mutex<Vec<Spare>>,
     /// How many there should be; 0 until it is known.
@@ -66,9 +71,9 @@ impl fmt::Debug for Spares {
 impl Spares {
     /// None yet. Where there is a runtime, they are made from now on; otherwise after the
     /// first hook.
-    pub(crate) fn new(pre: InstancePre<State>, recipe: &Arc<Recipe>) -> Arc<Self> {
+    pub(crate) fn new(world: Arc<dyn World>, recipe: &Arc<Recipe>) -> Arc<Self> {
         let spares = Arc::new(Self {
-            pre,
+            world,
             recipe: Arc::clone(recipe),
             ready: Mutex::default(),
             wanted: AtomicUsize::new(0),
@@ -155,11 +160,11 @@ impl Spares {
         let started = Instant::now();
         let mut store = self.recipe.store(started + self.recipe.limits.wall_time);
         let pace = Arc::clone(&store.data().pace);
-        let instance = {
-            let starting = Box::pin(self.pre.instantiate_async(&mut store));
-            Paced::new(starting, pace).await
+        let made = {
+            let made = Box::pin(warm(&*self.world, &mut store));
+            Paced::new(made, pace).await
         };
-        let instance = instance.map_err(|error| {
+        let instance = made.map_err(|error| {
             let plugin = &*self.recipe.voice.plugin;
             tracing::debug!(plugin, "an instance could not be made ahead: {error:#}");
             IDLE
@@ -170,6 +175,15 @@ impl Spares {
     fn ready(&self) -> MutexGuard<'_, Vec<Spare>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Starts an instance and lets it tell its schema, where it has one.
+async fn warm(world: &dyn World, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+    let instance = world.pre().instantiate_async(&mut *store).await?;
+    if world.exports().has(Interface::Configuration) {
+        world.schema(Guest { store, ready: Some(instance) }).await?;
+    }
+    Ok(instance)
 }
 
 impl Drop for Spares {

@@ -254,15 +254,15 @@ impl Version {
         self,
         pre: InstancePre<State>,
         functions: &Arc<Functions>,
-    ) -> Result<Box<dyn World>> {
+    ) -> Result<Arc<dyn World>> {
         match self {
-            Self::V0_1 => v0_1::Adapter::new(pre).map(boxed),
-            Self::V0_2Draft => v0_2_draft::Adapter::new(pre).map(boxed),
-            Self::Any => Ok(Box::new(AnyComponent::new(pre, functions))),
+            Self::V0_1 => v0_1::Adapter::new(pre).map(shared),
+            Self::V0_2Draft => v0_2_draft::Adapter::new(pre).map(shared),
+            Self::Any => Ok(Arc::new(AnyComponent::new(pre, functions))),
         }
     }
 }
 
-fn boxed(adapter: impl World + 'static) -> Box<dyn World> {
-    Box::new(adapter)
+fn shared(adapter: impl World + 'static) -> Arc<dyn World> {
+    Arc::new(adapter)
 }
