@@ -50,6 +50,12 @@ enum Task {
         #[arg(long, default_value = "target/bench")]
         dir: PathBuf,
     },
+    /// Measure plugins in this process, and nothing else
+    Plugins {
+        /// Fewer calls for each figure
+        #[arg(long)]
+        quick: bool,
+    },
     /// Measure everything
     Run {
         /// Fewer calls for each figure
@@ -73,6 +79,12 @@ fn main() -> anyhow::Result<()> {
         Task::Sessions { count, tidegate, dir } => {
             let tidegate = program(tidegate)?;
             run::sessions(&run::Options { quick: false, direct: false, tidegate, dir }, count)
+        }
+        Task::Plugins { quick } => {
+            let mut report = report::Report::default();
+            plugins::measure(&mut report, quick)?;
+            report.print();
+            Ok(())
         }
         Task::Run { quick, direct, tidegate, dir } => {
             let tidegate = program(tidegate)?;

@@ -29,6 +29,8 @@ use crate::{
 };
 
 const ARGUMENTS: &str = r#"{"message":"the quick brown fox jumps over the lazy dog","count":3}"#;
+/// The configuration of the templates' interceptors.
+const TEMPLATE: &str = r#"{"words":["canary"]}"#;
 /// Plugins that never end, at once.
 const SPINNERS: usize = 8;
 /// Between two calls where calls come steadily.
@@ -251,10 +253,11 @@ async fn large(report: &mut Report, language: &str, bytes: Vec<u8>, rounds: usiz
         ..Limits::INTERCEPTOR
     };
     let arguments = Json::parse(ARGUMENTS)?;
-    let fresh = bind(language, &component, "{}", limits).context("the template's interceptor")?;
+    let fresh =
+        bind(language, &component, TEMPLATE, limits).context("the template's interceptor")?;
     let mut fresh = times(&fresh, &arguments, rounds).await?;
     report.set(&format!("plugin_{language}_fresh_p50_us"), fresh.quantile_us(0.5));
-    let spared = Arc::new(bind(language, &component, "{}", Limits { spares: None, ..limits })?);
+    let spared = Arc::new(bind(language, &component, TEMPLATE, Limits { spares: None, ..limits })?);
     let mut latencies = steady(&spared, rounds.min(500)).await?;
     report.set(&format!("plugin_{language}_spare_p50_us"), latencies.quantile_us(0.5));
     let share = spared.counts().spares as f64 / spared.counts().calls.max(1) as f64;
