@@ -21,6 +21,8 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use tests::{Bench, Hand, id};
 pub use record::{Group, Kind, Link, Person, User};
 pub use sign_in::{Claimed, SignInRefused};
 
@@ -182,6 +184,11 @@ impl Directory {
         let index = self.read();
         let ids = index.memberships.get(id).into_iter().flatten();
         ids.filter_map(|id| index.groups.get(id).cloned()).collect()
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> model::Timestamp {
+        self.ground.clock.now()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Index> {

@@ -3,12 +3,14 @@
 //! Owns the OpenID Connect relying party with its presets, accounts of the gateway's own, and
 //! browser sessions. Knows no page and no cookie's name.
 
+pub mod bootstrap;
 pub mod claims;
 pub mod discovery;
 mod entra;
 mod exchange;
 pub mod flow;
 pub mod logout;
+pub mod password;
 mod provider;
 mod refused;
 pub mod session;

@@ -225,7 +225,7 @@ impl Directory {
         Ok(self.ground.store.commit(batch).await?.version)
     }
 
-    pub(super) fn org(&self) -> &model::OrgId {
+    pub(crate) fn org(&self) -> &model::OrgId {
         self.ground.issuer.org()
     }
 }

@@ -22,6 +22,10 @@ mod size;
 pub(crate) struct Hand(AtomicU64);
 
 impl Hand {
+    pub(crate) fn at(millis: u64) -> Self {
+        Self(AtomicU64::new(millis))
+    }
+
     pub(crate) fn set(&self, millis: u64) {
         self.0.store(millis, Ordering::SeqCst);
     }
@@ -143,14 +147,14 @@ async fn what_only_one_may_have_nobody_else_gets() {
     ann.links = vec![link("okta", "1")];
     ann.external_id = Some("x".into());
     bench.directory.add(ann).await.unwrap();
-    other.add(bench.user("bob")).await.unwrap();
+    let bob = other.add(bench.user("bob")).await.unwrap().user.id.clone();
     let cases: [(&str, fn(&mut User)); 3] = [
         ("e-mail address", |user| user.email = Some("ann@example.com".into())),
         ("link", |user| user.links = vec![link("okta", "1")]),
         ("external id", |user| user.external_id = Some("x".into())),
     ];
     for (what, edit) in cases {
-        let changed = other.change(&id("bob"), |user| {
+        let changed = other.change(&bob, |user| {
             edit(user);
             Ok(())
         });
@@ -164,7 +168,8 @@ async fn what_only_one_may_have_nobody_else_gets() {
     let refused = other.add(bench.user("ann2")).await.unwrap_err();
     assert!(matches!(refused, DirectoryError::Taken { what: "user name", .. }), "{refused}");
     // What is given up can be taken.
-    let free = bench.directory.change(&id("ann2"), |user| {
+    let ann = id("ann2");
+    let free = bench.directory.change(&ann, |user| {
         user.email = None;
         user.links.clear();
         user.external_id = None;
@@ -172,7 +177,7 @@ async fn what_only_one_may_have_nobody_else_gets() {
     });
     free.await.unwrap();
     for (_, edit) in cases {
-        let taken = other.change(&id("bob"), |user| {
+        let taken = other.change(&bob, |user| {
             edit(user);
             Ok(())
         });
@@ -208,8 +213,9 @@ async fn changes_at_once_lose_nothing() {
     for n in 0..40 {
         let directory = if n % 2 == 0 { bench.directory.clone() } else { other.clone() };
         tasks.spawn(async move {
+            let ann = UserId::new("ann").unwrap();
             let change = || {
-                directory.change(&UserId::new("ann").unwrap(), |user| {
+                directory.change(&ann, |user| {
                     user.groups.push(format!("group-{n}"));
                     Ok(())
                 })
@@ -325,7 +331,7 @@ async fn who_is_not_active_is_nobody_in_policies() {
     assert!(gone.groups.is_empty() && gone.roles.is_empty());
     assert_eq!(gone.user.not_before, Timestamp::from_millis(1_005_000));
     bench.clock.set(1);
-    let back = bench.directory.change(&id("ann"), |user| {
+    let back = bench.directory.change(&gone.user.id, |user| {
         user.active = true;
         Ok(())
     });

@@ -55,8 +55,9 @@ async fn the_first_owner_is_made_once_by_one_link() {
         assert!(stand.accept(&link, bad).await.is_err(), "{bad:?}");
     }
     let how = (&stand.settings, &stand.passwords);
-    let weak = stand.welcome.accept(how, &link, Some("a@b.c"), &Secret::new("short".into()));
-    assert!(matches!(weak.await, Err(WelcomeRefused::Password(PasswordRefused::Weak(_)))));
+    let short = Secret::new("short".into());
+    let weak = stand.welcome.accept(how, &link, Some("a@b.c"), &short).await;
+    assert!(matches!(weak, Err(WelcomeRefused::Password(PasswordRefused::Weak(_)))));
     let ann = stand.accept(&link, "Ann@Example.com ").await.unwrap();
     assert_eq!((ann.user.id.as_str(), ann.has_role("owner")), ("ann@example.com", true));
     unknown(stand.accept(&link, "eve@example.com").await);
