@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::say;
-use crate::config::{
-    connector::ConnectorConfig, identity::IdentityConfig, key::KeyConfig, plugin::PluginConfig,
-    process::ProcessConfig, vmcp::VmcpConfig,
+use crate::{
+    config::{
+        connector::ConnectorConfig, identity::IdentityConfig, key::KeyConfig, plugin::PluginConfig,
+        process::ProcessConfig, vmcp::VmcpConfig,
+    },
+    http::admin,
 };
 
 /// A kind of configuration file.
@@ -25,6 +28,8 @@ pub(super) enum SchemaFile {
     Key,
     /// `identity.toml`
     Identity,
+    /// The admin API (OpenAPI).
+    Openapi,
 }
 
 /// The schema of a kind of file, as pretty JSON with a final line break.
@@ -36,6 +41,7 @@ pub(super) fn text(file: SchemaFile) -> anyhow::Result<String> {
         SchemaFile::Plugin => schemars::schema_for!(PluginConfig),
         SchemaFile::Key => schemars::schema_for!(KeyConfig),
         SchemaFile::Identity => schemars::schema_for!(IdentityConfig),
+        SchemaFile::Openapi => return Ok(admin::document().trim_end().to_owned()),
     };
     Ok(serde_json::to_string_pretty(&schema)?)
 }

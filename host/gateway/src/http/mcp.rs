@@ -36,6 +36,7 @@ use crate::{
     jobs::reap,
 };
 use admit::{Admitted, NotAdmitted, admit};
+pub(super) use admit::{credential, source};
 pub(super) use running::Ended;
 
 /// Where a request came in.
@@ -91,7 +92,9 @@ async fn answer(
     }
     let admitted = match admit(&gateway, place, parts).await {
         Ok(admitted) => admitted,
-        Err(NotAdmitted::SignIn) => return Ok(respond::sign_in()),
+        Err(NotAdmitted::SignIn { presented }) => {
+            return Ok(respond::sign_in(&gateway, place, presented));
+        }
         Err(NotAdmitted::Nothing) => return Err(admit::nothing_here().into()),
     };
     // Kept aside for the row of a request that turns out to be none.
@@ -305,7 +308,7 @@ async fn batch(
 /// Reads a body of at most `limit` bytes.
 ///
 /// A body that stands still, or comes so slowly that somebody means it, is given up (408).
-async fn read(body: Body, limit: usize) -> Result<Bytes, Rejection> {
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Rejection> {
     let began = Instant::now();
     let mut body = Limited::new(body, limit);
     let mut read = BytesMut::new();

@@ -1,33 +1,45 @@
 //! `/api/v1/audit/find`: rows of the organisation that fit, found through the index.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidegate_governance::audit::{Filter, Row};
 use tidegate_model::OrgId;
+use utoipa::ToSchema;
 
-use super::{Done, Failed};
-use crate::control::Control;
+use super::{
+    asked::Asked,
+    failed::Failed,
+    route::{Body, Done},
+};
 
 /// Most rows of one answer.
 const MOST: usize = 1_000;
 
+/// Which rows are wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(value_type = Object)]
+pub(super) struct Wanted(Filter);
+
 /// One row that fits.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Found {
     /// Its sequence number.
     pub(crate) seq: u64,
     /// The row.
+    #[schema(value_type = Object)]
     pub(crate) row: Row,
 }
 
+/// Rows that fit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FoundRows(Vec<Found>);
+
 /// The newest rows that fit, oldest first.
-pub(super) async fn find(control: Arc<Control>, body: Bytes) -> Result<Done, Failed> {
-    let mut filter: Filter =
-        serde_json::from_slice(&body).map_err(|error| Failed::bad_request(&error.to_string()))?;
+pub(super) async fn find(
+    asked: &Asked,
+    Body(Wanted(mut filter)): Body<Wanted>,
+) -> Result<Done<FoundRows>, Failed> {
     filter.limit = filter.limit.clamp(1, MOST);
-    let gateway = &control.gateway;
+    let (control, gateway) = (&asked.control, &asked.control.gateway);
     let mut found = Vec::new();
     let index = gateway.index.lock().await;
     if let (Some(index), Some(log)) = (index.as_ref(), gateway.audit.log()) {
@@ -37,6 +49,5 @@ pub(super) async fn find(control: Arc<Control>, body: Bytes) -> Result<Done, Fai
         let rows = rows.map_err(|error| Failed::internal(&error))?;
         found.extend(rows.into_iter().map(|(seq, row)| Found { seq, row }));
     }
-    let body = serde_json::to_vec(&found).map_err(|error| Failed::internal(&error))?;
-    Ok(Done { body, note: None })
+    Ok(Done::of(FoundRows(found)))
 }

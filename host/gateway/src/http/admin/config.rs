@@ -1,23 +1,33 @@
 //! `/api/v1/config`: reading and replacing resources.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tidegate_model::RefusalCode;
+use utoipa::ToSchema;
 
-use super::{Done, Failed};
+use super::{
+    asked::Asked,
+    failed::Failed,
+    route::{Body, Done},
+};
 use crate::{
     config::{Resources, resources::Change},
-    control::{ApplyError, Control, summary},
+    control::{ApplyError, summary},
 };
 
+/// All resources, as in the files of a configuration directory.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(value_type = Object)]
+pub(crate) struct Configuration(Resources);
+
 /// The body of `POST /api/v1/config/apply`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Apply {
     /// The resources.
+    #[schema(value_type = Object)]
     pub(crate) resources: Resources,
     /// Whether resources of the store that are not among them are removed.
     #[serde(default)]
@@ -28,26 +38,25 @@ pub(crate) struct Apply {
 }
 
 /// The answer to it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Applied {
     /// What changed, or would.
+    #[schema(value_type = Vec<Object>)]
     pub(crate) changes: Vec<Change>,
 }
 
 /// All resources in effect; they hold no secret, only references and digests.
-pub(super) fn show(control: &Control) -> Result<Done, Failed> {
-    let revision = control.org.revision().ok_or_else(Failed::unready)?;
-    let body =
-        serde_json::to_vec(&*revision.resources).map_err(|error| Failed::internal(&error))?;
-    Ok(Done { body, note: None })
+pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Configuration>, Failed> {
+    Ok(Done::of(Configuration(Resources::clone(&asked.revision.resources))))
 }
 
 /// Replaces resources.
-pub(super) async fn apply(control: Arc<Control>, body: Bytes) -> Result<Done, Failed> {
-    let mut deserializer = serde_json::Deserializer::from_slice(&body);
-    let wanted: Apply = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        Failed::bad_request(&format!("at `{}`: {}", error.path(), error.inner()))
-    })?;
+pub(super) async fn apply(
+    asked: &Asked,
+    Body(wanted): Body<Apply>,
+) -> Result<Done<Applied>, Failed> {
+    within_reach(asked, &wanted)?;
+    let control = &asked.control;
     let changes =
         control.apply(wanted.resources, wanted.prune, wanted.dry_run).await.map_err(|error| {
             let status = match &error {
@@ -57,7 +66,33 @@ pub(super) async fn apply(control: Arc<Control>, body: Bytes) -> Result<Done, Fa
             Failed::new(status, RefusalCode::InvalidRequest, error.to_string())
         })?;
     let note = (!wanted.dry_run).then(|| summary(&changes));
-    let body =
-        serde_json::to_vec(&Applied { changes }).map_err(|error| Failed::internal(&error))?;
-    Ok(Done { body, note })
+    Ok(Done { answer: Applied { changes }, note })
+}
+
+/// Refuses what would let somebody hand out more than they have: policies, keys and the way in
+/// are for owners to change.
+fn within_reach(asked: &Asked, wanted: &Apply) -> Result<(), Failed> {
+    if asked.is_owner() {
+        return Ok(());
+    }
+    let (now, new) = (&asked.revision.resources, &wanted.resources);
+    let is_other = |what: &str| Failed::denied(&format!("only an owner changes {what} here"));
+    if wanted.prune {
+        return Err(is_other("what is not sent along"));
+    }
+    if !is_part(&new.policies, &now.policies) {
+        return Err(is_other("policies"));
+    }
+    if !is_part(&new.keys, &now.keys) {
+        return Err(is_other("API keys"));
+    }
+    if new.identity.is_some() && new.identity != now.identity {
+        return Err(is_other("how people sign in"));
+    }
+    Ok(())
+}
+
+/// Whether all of `new` is in `now` already, just so.
+fn is_part<K: Ord, V: PartialEq>(new: &BTreeMap<K, V>, now: &BTreeMap<K, V>) -> bool {
+    new.iter().all(|(name, value)| now.get(name) == Some(value))
 }

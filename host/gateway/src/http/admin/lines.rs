@@ -3,20 +3,25 @@
 use serde::{Deserialize, Serialize};
 use tidegate_model::{PluginId, RefusalCode};
 use tidegate_wasm::Line;
+use utoipa::ToSchema;
 
-use super::{Done, Failed};
-use crate::control::Control;
+use super::{
+    asked::Asked,
+    failed::Failed,
+    route::{Body, Done},
+};
 
 /// The body of the request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// The plugin.
+    #[schema(value_type = String)]
     pub(crate) plugin: PluginId,
 }
 
 /// What one binding wrote last.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Lines {
     /// First bytes of the component's hash, in hexadecimal.
     pub(crate) version: String,
@@ -27,7 +32,7 @@ pub(crate) struct Lines {
 }
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Spoken {
     /// Its number, from 1 since the binding was made.
     pub(crate) number: u64,
@@ -54,11 +59,16 @@ impl From<Line> for Spoken {
     }
 }
 
+/// The lines of all versions that run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AllLines(Vec<Lines>);
+
 /// The lines of a plugin that is bound now.
-pub(super) fn read(control: &Control, body: &[u8]) -> Result<Done, Failed> {
-    let wanted: Wanted =
-        serde_json::from_slice(body).map_err(|error| Failed::bad_request(&error.to_string()))?;
-    let bound = control.org.assembly.bindings.lines(&wanted.plugin).ok_or_else(|| {
+pub(super) async fn read(
+    asked: &Asked,
+    Body(wanted): Body<Wanted>,
+) -> Result<Done<AllLines>, Failed> {
+    let bound = asked.control.org.assembly.bindings.lines(&wanted.plugin).ok_or_else(|| {
         let words = format!(
             "no version of the plugin `{}` runs; `tidegate plugin list` shows those that do",
             wanted.plugin
@@ -70,7 +80,6 @@ pub(super) fn read(control: &Control, body: &[u8]) -> Result<Done, Failed> {
         kind: kind.to_owned(),
         lines: lines.into_iter().map(Spoken::from).collect(),
     };
-    let all: Vec<Lines> = bound.into_iter().map(of).collect();
-    let body = serde_json::to_vec(&all).map_err(|error| Failed::internal(&error))?;
-    Ok(Done { body, note: Some(wanted.plugin.to_string()) })
+    let all = AllLines(bound.into_iter().map(of).collect());
+    Ok(Done::noted(all, wanted.plugin.to_string()))
 }

@@ -2,19 +2,23 @@
 
 use std::{str::FromStr, sync::Arc};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidegate_model::OrgId;
-use tidegate_store::payload::{PayloadError, PayloadRef, Payloads};
+use tidegate_store::payload::{PayloadError, PayloadRef, Payloads as Folder};
+use utoipa::ToSchema;
 
-use super::{Done, Failed};
-use crate::{control::Control, serve::PAYLOAD_DIR};
+use super::{
+    asked::Asked,
+    failed::Failed,
+    route::{Body, Done},
+};
+use crate::serve::PAYLOAD_DIR;
 
 /// Most payloads of one answer.
 pub(crate) const MOST: usize = 100;
 
 /// The body of the request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// References as they stand in audit rows.
@@ -22,7 +26,7 @@ pub(crate) struct Wanted {
 }
 
 /// One payload, or why it cannot be had; in the order of the request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kept {
     /// The masked text.
@@ -33,7 +37,7 @@ pub(crate) enum Kept {
 
 impl Kept {
     /// Opens the payload that a row refers to.
-    pub(crate) fn open(payloads: &Payloads, org: &OrgId, reference: &str) -> Self {
+    pub(crate) fn open(payloads: &Folder, org: &OrgId, reference: &str) -> Self {
         let opened = PayloadRef::from_str(reference).and_then(|place| payloads.get(org, &place));
         match opened.map(String::from_utf8) {
             Ok(Ok(text)) => Self::Text(text),
@@ -43,25 +47,29 @@ impl Kept {
     }
 }
 
+/// What there is, in the order of the request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Payloads(Vec<Kept>);
+
 /// Opens the payloads that are asked for, whether more are being kept or not.
-pub(super) async fn read(control: Arc<Control>, body: Bytes) -> Result<Done, Failed> {
-    let wanted: Wanted =
-        serde_json::from_slice(&body).map_err(|error| Failed::bad_request(&error.to_string()))?;
+pub(super) async fn read(
+    asked: &Asked,
+    Body(wanted): Body<Wanted>,
+) -> Result<Done<Payloads>, Failed> {
     if wanted.payloads.len() > MOST {
         return Err(Failed::bad_request(&format!("at most {MOST} payloads are read at once")));
     }
-    let gateway = &control.gateway;
+    let gateway = &asked.control.gateway;
     let ring = Arc::clone(gateway.records().store().keyring());
     let dir = gateway.config.data.join(PAYLOAD_DIR);
     let note = format!("{} payloads", wanted.payloads.len());
-    let org = control.org.id.clone();
+    let org = asked.control.org.id.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let payloads = Payloads::open(dir, ring)?;
+        let payloads = Folder::open(dir, ring)?;
         let open = |reference: &String| Kept::open(&payloads, &org, reference);
         Ok::<Vec<Kept>, PayloadError>(wanted.payloads.iter().map(open).collect())
     });
     let read = reading.await.map_err(|error| Failed::internal(&error))?;
     let kept = read.map_err(|error| Failed::internal(&error))?;
-    let body = serde_json::to_vec(&kept).map_err(|error| Failed::internal(&error))?;
-    Ok(Done { body, note: Some(note) })
+    Ok(Done::noted(Payloads(kept), note))
 }

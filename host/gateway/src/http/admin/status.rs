@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model::OrgId;
+use utoipa::ToSchema;
 
-use super::{Asked, Done, Failed};
+use super::{asked::Asked, failed::Failed, route::Done};
 use crate::{control::Control, figures::Reading};
 
 /// One connector.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ConnectorStatus {
     pub(crate) id: String,
     pub(crate) kind: String,
@@ -19,7 +20,7 @@ pub(crate) struct ConnectorStatus {
 }
 
 /// One virtual MCP.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct VmcpStatus {
     pub(crate) id: String,
     pub(crate) title: String,
@@ -28,7 +29,7 @@ pub(crate) struct VmcpStatus {
 }
 
 /// One plugin.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PluginStatus {
     pub(crate) id: String,
     /// Empty while no version is in force.
@@ -37,11 +38,12 @@ pub(crate) struct PluginStatus {
     pub(crate) state: String,
     /// What its versions did since the process began, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     pub(crate) versions: Vec<Reading>,
 }
 
 /// One policy.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PolicyStatus {
     pub(crate) id: String,
     pub(crate) file: String,
@@ -50,7 +52,7 @@ pub(crate) struct PolicyStatus {
 }
 
 /// One organisation beside `default`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct OrganisationStatus {
     pub(crate) id: String,
     /// `serving` or `out of service`.
@@ -61,7 +63,7 @@ pub(crate) struct OrganisationStatus {
 }
 
 /// The whole.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Status {
     pub(crate) version: String,
     pub(crate) url: String,
@@ -79,16 +81,15 @@ pub(crate) struct Status {
     pub(crate) notices: Vec<String>,
     /// Why the last change was not taken; empty when it was.
     pub(crate) problems: Vec<String>,
-    /// The others, where `default` was asked about.
+    /// The others, where the owner of the process asks about `default`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) organisations: Vec<OrganisationStatus>,
 }
 
 /// The status of one organisation.
-pub(super) fn show(asked: &Asked) -> Result<Done, Failed> {
+pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Status>, Failed> {
     let control = &asked.control;
-    let (gateway, org) = (&control.gateway, &control.org);
-    let revision = org.revision().ok_or_else(Failed::unready)?;
+    let (gateway, org, revision) = (&control.gateway, &control.org, &asked.revision);
     let is_default = org.id == OrgId::default_org();
     let url = gateway.public_url();
     let base = if is_default { url.clone() } else { format!("{url}/o/{}", org.id) };
@@ -147,18 +148,17 @@ pub(super) fn show(asked: &Asked) -> Result<Done, Failed> {
         plugins: plugins.collect(),
         policies: revision.policies.list().iter().map(policy).collect(),
         notices: revision.notices.iter().map(ToString::to_string).collect(),
-        problems: if is_default {
+        problems: if is_default && asked.is_local() {
             let folders = asked.organisations.problems();
             control.problems().iter().chain(&folders).map(ToString::to_string).collect()
         } else {
             control.problems().iter().map(ToString::to_string).collect()
         },
-        organisations: if is_default { others(asked) } else { Vec::new() },
+        organisations: if is_default && asked.is_local() { others(asked) } else { Vec::new() },
         org: org.id.to_string(),
         url,
     };
-    let body = serde_json::to_vec(&status).map_err(|error| Failed::internal(&error))?;
-    Ok(Done { body, note: None })
+    Ok(Done::of(status))
 }
 
 /// What is told of other organisations: enough to see which needs a look.

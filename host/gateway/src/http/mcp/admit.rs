@@ -11,7 +11,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use tidegate_governance::catalog::PublishedVmcp;
-use tidegate_identity::{Caller, method::anonymous};
+use tidegate_identity::{Caller, Resource, method::anonymous};
 use tidegate_model::{OrgId, VmcpId};
 use tidegate_wire::{
     mcp::code,
@@ -20,7 +20,8 @@ use tidegate_wire::{
 
 use super::Place;
 use crate::{
-    call::Context, facts::SessionFacts, gateway::Gateway, revision::Revision, session::Session,
+    call::Context, facts::SessionFacts, gateway::Gateway, identity::KEY, revision::Revision,
+    session::Session,
 };
 
 /// A caller who may use this virtual MCP.
@@ -33,7 +34,10 @@ pub(super) struct Admitted {
 /// Why somebody may not come in.
 pub(super) enum NotAdmitted {
     /// No credential, or none that is good.
-    SignIn,
+    SignIn {
+        /// Whether one was presented.
+        presented: bool,
+    },
     /// Nothing of that name for this caller.
     Nothing,
 }
@@ -79,21 +83,18 @@ pub(super) async fn admit(
     let began = Instant::now();
     let revision = gateway.revision(place.org);
     let (caller, revision) = match (credential(&parts.headers), revision) {
-        (Some(key), Some(revision)) => {
-            let org = OrgId::new(place.org).map_err(|_| NotAdmitted::SignIn)?;
-            let caller =
-                revision.keys.authenticate(&org, key, &*gateway.clock).map_err(|refused| {
-                    tracing::debug!(%refused, "a key was refused");
-                    NotAdmitted::SignIn
-                })?;
-            (caller, revision)
+        (Some(credential), Some(revision)) => {
+            let caller = known(gateway, &revision, place, credential);
+            (caller.ok_or(NotAdmitted::SignIn { presented: true })?, revision)
         }
         // A credential that is none of ours is refused, not passed over.
         (None, _) if parts.headers.contains_key(header::AUTHORIZATION) => {
-            return Err(NotAdmitted::SignIn);
+            return Err(NotAdmitted::SignIn { presented: true });
         }
         (None, Some(revision)) => (nobody(&revision, gateway, place)?, revision),
-        (_, None) => return Err(NotAdmitted::SignIn),
+        (presented, None) => {
+            return Err(NotAdmitted::SignIn { presented: presented.is_some() });
+        }
     };
     let vmcp = revision.snapshot.vmcp(place.vmcp).ok_or(NotAdmitted::Nothing)?.vmcp.id.clone();
     if !caller.reaches(&vmcp) {
@@ -145,6 +146,23 @@ async fn facts(
     }
 }
 
+/// Whose credential this is. A token is for one virtual MCP and refused at every other.
+fn known(
+    gateway: &Gateway,
+    revision: &Revision,
+    place: Place<'_>,
+    credential: &str,
+) -> Option<Caller> {
+    let identity = gateway.identity(place.org)?;
+    let vmcp = VmcpId::new(place.vmcp).ok();
+    // A key is judged the same wherever it is presented, so that nobody learns what exists.
+    let resource = vmcp.map_or(Resource::Admin, Resource::Vmcp);
+    if resource == Resource::Admin && !credential.starts_with(KEY) {
+        return None;
+    }
+    identity.authenticate(revision, credential, &resource)
+}
+
 /// The anonymous caller, where the virtual MCP serves them and the listener is loopback.
 fn nobody(revision: &Revision, gateway: &Gateway, place: Place<'_>) -> Result<Caller, NotAdmitted> {
     let serves = revision.snapshot.vmcp(place.vmcp).is_some_and(|vmcp| vmcp.vmcp.anonymous);
@@ -152,14 +170,15 @@ fn nobody(revision: &Revision, gateway: &Gateway, place: Place<'_>) -> Result<Ca
     let is_direct = gateway.config.trusted_proxies.is_empty();
     let is_local = gateway.config.listen.ip().is_loopback() && place.peer.address.is_loopback();
     if serves && is_local && is_direct {
-        let org = OrgId::new(place.org).map_err(|_| NotAdmitted::SignIn)?;
-        return anonymous::anonymous(org).map_err(|_| NotAdmitted::SignIn);
+        let none = || NotAdmitted::SignIn { presented: false };
+        let org = OrgId::new(place.org).map_err(|_| none())?;
+        return anonymous::anonymous(org).map_err(|_| none());
     }
-    Err(NotAdmitted::SignIn)
+    Err(NotAdmitted::SignIn { presented: false })
 }
 
 /// The bearer credential, if there is exactly one.
-fn credential(headers: &HeaderMap) -> Option<&str> {
+pub(in crate::http) fn credential(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     if values.next().is_some() {
@@ -170,7 +189,7 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The caller's address: the socket's, or what trusted proxies say, read from the right.
-fn source(gateway: &Gateway, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
+pub(in crate::http) fn source(gateway: &Gateway, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
     let trusted = |address: &IpAddr| gateway.config.trusted_proxies.contains(address);
     if !trusted(&socket) {
         return socket;

@@ -1,0 +1,209 @@
+//! One request as a handler sees it: who asks, in which organisation, about what.
+//!
+//! Also owns the rule that nobody hands out what they do not have: policies say who may give
+//! roles at all, and here stands which ones.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::Uri;
+use serde::{Deserialize, Serialize};
+use tidegate_governance::policy::{AdminAction, RequestContext};
+use tidegate_identity::{
+    Caller, SignIn,
+    directory::{Directory, Person},
+};
+use tidegate_model::{Timestamp, UserId};
+use utoipa::IntoParams;
+
+use super::failed::Failed;
+use crate::{
+    control::{Control, organisations::Organisations},
+    identity::Identity,
+    revision::Revision,
+};
+
+/// The role that may do everything.
+const OWNER: &str = "owner";
+/// The role of every active person, which nobody gives.
+const MEMBER: &str = "member";
+/// Entries of one page where nothing else is asked for, and at most.
+const PAGE: usize = 100;
+const MOST: usize = 1_000;
+/// Names that a note lists before it counts.
+const NAMED: usize = 40;
+
+/// An authenticated request whose caller may ask it.
+pub(super) struct Asked {
+    /// All organisations.
+    pub(super) organisations: Arc<Organisations>,
+    /// The one that the request named.
+    pub(super) control: Arc<Control>,
+    /// Its revision, the same for the whole request.
+    pub(super) revision: Arc<Revision>,
+    /// Who there is in it.
+    pub(super) identity: Arc<Identity>,
+    /// Who asks.
+    pub(super) caller: Caller,
+    /// When they were judged.
+    pub(super) at: Timestamp,
+    /// From where they ask.
+    pub(super) source: Option<IpAddr>,
+    /// What stands at the places of the path.
+    pub(super) parameters: Vec<(String, String)>,
+    pub(super) uri: Uri,
+    pub(super) body: Bytes,
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    /// `next` of the page before.
+    pub(super) after: Option<String>,
+    /// How many entries at most: 1 to 1000, 100 where nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<usize>,
+    /// What ids, names or addresses begin with, in any case.
+    pub(super) prefix: Option<String>,
+}
+
+impl Paging {
+    pub(super) fn limit(&self) -> usize {
+        limit(self.limit)
+    }
+
+    /// The prefix in lower case; every text begins with the empty one.
+    pub(super) fn wanted(&self) -> String {
+        self.prefix.as_deref().unwrap_or_default().to_lowercase()
+    }
+}
+
+/// How many entries a page has.
+pub(super) fn limit(wanted: Option<usize>) -> usize {
+    wanted.unwrap_or(PAGE).clamp(1, MOST)
+}
+
+impl Asked {
+    /// What stands in the path at `{name}`.
+    pub(super) fn parameter(&self, name: &str) -> Result<&str, Failed> {
+        let found = self.parameters.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).ok_or_else(Failed::unready)
+    }
+
+    /// The user at `{user}` of the path.
+    pub(super) fn user(&self) -> Result<Arc<Person>, Failed> {
+        let text = self.parameter("user")?;
+        let id = user_id(text)?;
+        let missing = || Failed::missing(format!("there is no user `{id}`"));
+        self.directory().user(&id).ok_or_else(missing)
+    }
+
+    pub(super) fn directory(&self) -> &Arc<Directory> {
+        &self.identity.directory
+    }
+
+    /// Asks policies whether the caller may do this as well.
+    pub(super) fn also(&self, action: AdminAction) -> Result<(), Failed> {
+        let context = self.circumstances();
+        let decided = self.revision.policies.authorize_admin(&self.caller, action, &context);
+        match decided {
+            Ok(_) => Ok(()),
+            Err(denial) => Err(Failed::denied(&format!("{} ({action})", denial.reason))),
+        }
+    }
+
+    pub(super) fn circumstances(&self) -> RequestContext<'_> {
+        RequestContext {
+            at: self.at,
+            source: self.source,
+            client: self.caller.client(),
+            facts: None,
+        }
+    }
+
+    /// Whether nothing is beyond the caller.
+    pub(super) fn is_owner(&self) -> bool {
+        self.caller.roles().iter().any(|role| role == OWNER)
+    }
+
+    /// Refuses to hand out roles that the caller does not have: owners may give every role,
+    /// others their own ones.
+    pub(super) fn may_give<'a>(
+        &self,
+        roles: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), Failed> {
+        if self.is_owner() {
+            return Ok(());
+        }
+        let own = self.caller.roles();
+        let beyond = roles.into_iter().find(|role| *role != MEMBER && !own.contains(role));
+        match beyond {
+            Some(role) => Err(Failed::denied(&format!(
+                "you do not have the role `{role}` yourself: ask an owner"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses to hand out a way to act as somebody who can do what the caller cannot.
+    pub(super) fn may_act_as(&self, person: &Person) -> Result<(), Failed> {
+        self.may_give(&self.all_roles(person))
+    }
+
+    /// Refuses to change or remove owners, where the caller is none.
+    pub(super) fn may_change(&self, person: &Person) -> Result<(), Failed> {
+        if self.all_roles(person).contains(OWNER) && !self.is_owner() {
+            return Err(Failed::denied("only an owner changes owners"));
+        }
+        Ok(())
+    }
+
+    /// The roles that somebody has, or would have again if they were active.
+    fn all_roles(&self, person: &Person) -> BTreeSet<String> {
+        let user = &person.user;
+        let listing = self.directory().groups_of(&user.id);
+        let groups = user.groups.iter().chain(&user.claimed_groups);
+        let mut roles = self.roles_of(groups.chain(listing.iter().map(|group| &group.name)));
+        let own = person.roles.iter().chain(&user.roles).chain(&user.claimed_roles);
+        roles.extend(own.cloned());
+        roles
+    }
+
+    /// The roles that the settings give to any of these groups.
+    pub(super) fn roles_of<'a>(
+        &self,
+        groups: impl IntoIterator<Item = &'a String>,
+    ) -> BTreeSet<String> {
+        let groups: BTreeSet<&String> = groups.into_iter().collect();
+        let gives = |given: &Vec<String>| given.iter().any(|group| groups.contains(group));
+        let roles = self.revision.settings.roles.iter();
+        roles.filter(|(_, given)| gives(given)).map(|(role, _)| role.clone()).collect()
+    }
+
+    /// Whether the caller came through the socket of the data directory.
+    pub(super) fn is_local(&self) -> bool {
+        self.caller.sign_in() == SignIn::AdminSocket
+    }
+}
+
+/// The name of a user as somebody wrote it, in its one spelling.
+pub(super) fn user_id(text: &str) -> Result<UserId, Failed> {
+    UserId::new(&text.to_lowercase()).map_err(|error| Failed::bad_request(&error.to_string()))
+}
+
+/// A list for a note: the first names, and how many more there are.
+pub(super) fn listed<T: Serialize>(names: impl IntoIterator<Item = T>) -> String {
+    let mut names = names.into_iter();
+    let first: Vec<T> = names.by_ref().take(NAMED).collect();
+    let text = serde_json::to_string(&first).unwrap_or_default();
+    match names.count() {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+/// A text for a note.
+pub(super) fn quoted(text: Option<&str>) -> String {
+    text.map_or_else(|| "none".to_owned(), |text| serde_json::Value::from(text).to_string())
+}
