@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tidegate_governance::audit::{Audit, Index, Record};
+use tidegate_identity::login::password::Passwords;
 use tidegate_model::{CallId, Clock, OrgId, Stage, VmcpId};
 use tidegate_store::log::{Log, LogHealth};
 use tidegate_wire::{json::Limits, server::HostPolicy};
@@ -18,6 +19,7 @@ use crate::{
     config::ProcessConfig,
     facts::FactBook,
     metrics::Metrics,
+    http::pace::Pace,
     notices::Notices,
     organisation::{Foundation, Organisation},
     places::Places,
@@ -57,6 +59,10 @@ pub(crate) struct Gateway {
     pub(crate) parking: Parking,
     /// Room for listen streams of modern clients.
     pub(crate) listening: Arc<Places>,
+    /// Works out digests of passwords.
+    pub(crate) passwords: Arc<Passwords>,
+    /// How often one address may knock where anybody can.
+    pub(crate) pace: Pace,
     /// Which hosts and pages may speak to the public listener.
     pub(crate) hosts: HostPolicy,
     /// The URL by which clients reach the public listener.
@@ -101,6 +107,7 @@ impl Gateway {
         Self {
             sessions: Sessions::new(limits.sessions),
             json_limits: Limits { bytes: limits.body, depth: limits.depth, ..Limits::REQUEST },
+            passwords: Arc::new(Passwords::new(Arc::clone(&parts.clock))),
             clock: parts.clock,
             audit: parts.audit,
             cursors: parts.cursors,
@@ -110,6 +117,7 @@ impl Gateway {
             plugin_state: parts.plugin_state,
             parking: Parking::default(),
             listening: Places::new(LISTENING, usize::MAX),
+            pace: Pace::default(),
             hosts: parts.hosts,
             url: parts.url,
             metrics: Metrics::new(Arc::clone(&parts.foundation.figures)),

@@ -6,6 +6,12 @@
 pub(crate) mod admin;
 pub(crate) mod listener;
 mod mcp;
+mod pages;
+pub(crate) mod pace;
+mod oauth;
+mod login;
+mod gate;
+mod cookies;
 pub(crate) mod ops;
 pub(crate) mod router;
 mod stream;

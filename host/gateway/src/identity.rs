@@ -5,6 +5,8 @@
 //! crate `identity`; what a page looks like is `http`'s.
 
 pub(crate) mod challenge;
+mod question;
+pub(crate) mod trail;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +14,7 @@ use tidegate_identity::{
     Caller, Ground, Issuer, Resource, Settings, SignIn,
     authorization::{AuthorizationError, AuthorizationServer},
     directory::{Directory, DirectoryError},
-    login::{Providers, Sessions},
+    login::{Providers, Sessions, bootstrap::Welcome},
     method::{
         self,
         stored_key::{StoredKeyError, StoredKeys},
@@ -25,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{gateway::Gateway, notices::Notice, revision::Revision};
 use challenge::Challenge;
 
+/// What every API key begins with; anything else that is presented is an access token.
+pub(crate) const KEY: &str = "tg_";
 /// How long after a change open streams are looked at again: memory follows the store within
 /// this, and many changes at once cost one look.
 const SETTLES: Duration = Duration::from_millis(100);
@@ -61,6 +65,8 @@ pub(crate) struct Identity {
     pub(crate) browsers: Sessions,
     /// The organisation's identity providers.
     pub(crate) providers: Providers,
+    /// Links to a first password.
+    pub(crate) welcome: Welcome,
 }
 
 impl Identity {
@@ -89,6 +95,7 @@ impl Identity {
             .await?,
             browsers: Sessions::new(ground.clone(), Arc::clone(&directory)),
             providers: Providers::new(ground.clone()),
+            welcome: Welcome::new(ground.clone(), Arc::clone(&directory)),
             directory,
             ground,
         });
@@ -110,7 +117,7 @@ impl Identity {
         credential: &str,
         resource: &Resource,
     ) -> Option<Caller> {
-        if credential.starts_with("tg_") {
+        if credential.starts_with(KEY) {
             let now = self.ground.clock.now();
             let org = self.ground.issuer.org();
             let found = self.known(revision, now, |known| known.key(org, credential));
@@ -145,7 +152,7 @@ impl Identity {
             files: &revision.keys,
             stored: &self.keys,
             directory: &self.directory,
-            is_revoked: &|_| false,
+            tokens: self.server.tokens(),
             now,
         })
     }

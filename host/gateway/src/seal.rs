@@ -30,8 +30,6 @@ pub(crate) enum Purpose {
     TaskId,
     /// What a browser is asked to consent to. Sealed anew each time.
     Consent,
-    /// Where a browser goes on when its sign-in has ended. Sealed anew each time.
-    SignIn,
 }
 
 impl Purpose {
@@ -40,7 +38,6 @@ impl Purpose {
             Self::RequestState => "request-state",
             Self::TaskId => "task-id",
             Self::Consent => "consent",
-            Self::SignIn => "sign-in",
         }
     }
 }
@@ -126,7 +123,7 @@ impl Seals {
         let expiry = expiry.map_or(NEVER, Timestamp::as_millis);
         let plain = [&expiry.to_be_bytes(), payload].concat();
         let nonce = match purpose {
-            Purpose::RequestState | Purpose::Consent | Purpose::SignIn => {
+            Purpose::RequestState | Purpose::Consent => {
                 let mut nonce = [0; NONCE];
                 getrandom::fill(&mut nonce).map_err(|_| NoRandomness)?;
                 nonce

@@ -174,11 +174,12 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         }
         bail!("the configuration cannot be used; `tidegate check` shows the same without starting");
     }
+    welcome(&gateway).await?;
     let (stop, cut) = (gateway.stopping.clone(), gateway.cut.clone());
     let public = listener::serve(
         public,
         tls,
-        router::public(Arc::clone(&gateway)),
+        router::public(Arc::clone(&gateway)).merge(admin::public(&organisations)),
         Ending { stop: stop.clone(), cut: cut.clone() },
     );
     let serving = tokio::spawn(public);
@@ -225,6 +226,22 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
     let _ = fs::remove_file(data.join(admin::SOCKET));
     tracing::info!("stopped");
     Ok(if failed.is_some() { ExitCode::from(70) } else { ExitCode::SUCCESS })
+}
+
+/// Where nobody could sign in to look after the gateway, shows the link by which somebody
+/// becomes its owner; once, and never in the log.
+async fn welcome(gateway: &Gateway) -> anyhow::Result<()> {
+    let org = OrgId::default_org();
+    let found = gateway.identity(org.as_str()).zip(gateway.revision(org.as_str()));
+    let Some((identity, revision)) = found else { return Ok(()) };
+    let link = identity.welcome.first_owner(&revision.settings).await;
+    if let Some(link) = link.context("no link for the first owner can be made")? {
+        eprintln!(
+            "Nobody can sign in as an owner yet. Whoever opens this link within 24 hours becomes one:\n{}",
+            link.expose()
+        );
+    }
+    Ok(())
 }
 
 /// Everything the process listens on, and by which URLs it is reached.

@@ -3,7 +3,7 @@
 //! Owns names and attributes. What a cookie means is for whoever reads it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit as _, Mac};
 use http::{HeaderMap, HeaderValue, header};
 use sha2::Sha256;
 use tidegate_identity::Issuer;
@@ -16,8 +16,6 @@ pub(super) enum Cookie {
     Session,
     /// Ties what goes on before a sign-in to one browser.
     Flow,
-    /// What a sign-in under way goes on with.
-    Pending,
 }
 
 impl Cookie {
@@ -26,7 +24,6 @@ impl Cookie {
         let kind = match self {
             Self::Session => "tidegate",
             Self::Flow => "tidegate-flow",
-            Self::Pending => "tidegate-pending",
         };
         let prefix = if issuer.is_tls() { "__Host-" } else { "" };
         match issuer.org() {

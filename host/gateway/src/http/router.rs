@@ -1,4 +1,8 @@
 //! Every public route.
+//!
+//! What belongs to an organisation is at the root for `default` and under `/o/{org}` for the
+//! others. Beside MCP and administration there are pages, which other web sites may not call,
+//! and what any client may read or post, which does not look at cookies.
 
 use std::sync::Arc;
 
@@ -6,28 +10,100 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::any,
+    http::Response,
+    routing::{MethodRouter, any, get, post},
 };
 
-use super::{listener::Peer, mcp};
+use super::{
+    gate::nothing,
+    listener::Peer,
+    login::{self, home, notices, provider, welcome},
+    mcp,
+    oauth::{authorize, device, metadata, preflight, register, token},
+    pages,
+};
 use crate::gateway::Gateway;
+
+type Routes = Router<Arc<Gateway>>;
+type Served = MethodRouter<Arc<Gateway>>;
 
 /// The public listener's routes.
 pub(crate) fn public(gateway: Arc<Gateway>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/mcp/{vmcp}", any(of_default_org))
         .route("/o/{org}/mcp/{vmcp}", any(of_org))
-        .fallback(missing)
-        .with_state(gateway)
+        .route("/assets/{name}", get(pages::asset));
+    let router = well_known(router);
+    let router = for_clients(router);
+    for_people(router).fallback(missing).with_state(gateway)
+}
+
+/// Metadata, with the path of what it is about inserted (RFC 9728, RFC 8414).
+fn well_known(router: Routes) -> Routes {
+    const RESOURCE: &str = "/.well-known/oauth-protected-resource";
+    let read = |handler: Served| handler.options(preflight);
+    let mut router = router;
+    for org in ["", "/o/{org}"] {
+        let server = || read(get(metadata::server));
+        router = router
+            .route(&format!("{RESOURCE}{org}/mcp/{{vmcp}}"), read(get(metadata::of_vmcp)))
+            .route(&format!("{RESOURCE}{org}/api/v1"), read(get(metadata::of_admin)))
+            .route(&format!("/.well-known/oauth-authorization-server{org}"), server())
+            .route(&format!("/.well-known/openid-configuration{org}"), server());
+    }
+    router.route("/o/{org}/.well-known/openid-configuration", read(get(metadata::server)))
+}
+
+/// What clients and providers call.
+fn for_clients(router: Routes) -> Routes {
+    let mut router = router;
+    let routes: [(&str, fn() -> Served); 8] = [
+        ("/oauth/jwks", || get(metadata::jwks).options(preflight)),
+        ("/oauth/token", || post(token::token).options(preflight)),
+        ("/oauth/revoke", || post(token::revoke).options(preflight)),
+        ("/oauth/introspect", || post(token::introspect)),
+        ("/oauth/register", || post(register::register).options(preflight)),
+        ("/oauth/device", || post(token::device).options(preflight)),
+        ("/login/{provider}/backchannel", || post(notices::back_channel)),
+        ("/login/{provider}/frontchannel", || get(notices::front_channel)),
+    ];
+    for (path, served) in routes {
+        router = of_each_org(router, path, served);
+    }
+    router
+}
+
+/// Pages and their forms.
+fn for_people(router: Routes) -> Routes {
+    let mut router = router;
+    let routes: [(&str, fn() -> Served); 11] = [
+        ("/", || get(home::show)),
+        ("/grants/revoke", || post(home::revoke)),
+        ("/oauth/authorize", || get(authorize::authorize)),
+        ("/oauth/consent", || post(authorize::consent)),
+        ("/device", || get(device::show).post(device::decide)),
+        ("/login", || get(login::show)),
+        ("/login/password", || post(login::password)),
+        ("/login/{provider}", || post(provider::begin)),
+        ("/login/{provider}/callback", || get(provider::callback)),
+        ("/logout", || get(login::ask_to_leave).post(login::leave)),
+        ("/welcome/{token}", || get(welcome::show).post(welcome::accept)),
+    ];
+    for (path, served) in routes {
+        router = of_each_org(router, path, served);
+    }
+    router.route("/o/{org}", get(home::show))
+}
+
+fn of_each_org(router: Routes, path: &str, served: fn() -> Served) -> Routes {
+    router.route(path, served()).route(&format!("/o/{{org}}{path}"), served())
 }
 
 async fn of_default_org(
     State(gateway): State<Arc<Gateway>>,
     Path(vmcp): Path<String>,
     request: Request,
-) -> Response {
+) -> Response<Body> {
     serve(gateway, "default", &vmcp, request).await
 }
 
@@ -35,17 +111,15 @@ async fn of_org(
     State(gateway): State<Arc<Gateway>>,
     Path((org, vmcp)): Path<(String, String)>,
     request: Request,
-) -> Response {
+) -> Response<Body> {
     serve(gateway, &org, &vmcp, request).await
 }
 
-async fn serve(gateway: Arc<Gateway>, org: &str, vmcp: &str, request: Request) -> Response {
+async fn serve(gateway: Arc<Gateway>, org: &str, vmcp: &str, request: Request) -> Response<Body> {
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     mcp::serve(gateway, mcp::Place { org, vmcp, peer }, request).await
 }
 
-async fn missing() -> Response {
-    let body = "there is nothing here; MCP endpoints are at /mcp/<virtual MCP>\n";
-    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from(body))
-        .into_response()
+async fn missing() -> Response<Body> {
+    nothing()
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use tidegate_model::Json;
+use tidegate_identity::Resource;
+use tidegate_model::{Json, OrgId, VmcpId};
 use tidegate_wire::{
     client::Exchange,
     mcp::{Id, OwnedId, code, envelope},
@@ -14,6 +15,7 @@ use tidegate_wire::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Place,
     admit::Admitted,
     legacy,
     modern::{self, Taking},
@@ -47,12 +49,21 @@ pub(super) fn result(id: Option<Id<'_>>, result: &Json) -> Response<Body> {
     whole(server::json(StatusCode::OK, Bytes::from(text)))
 }
 
-/// 401, the same for every reason.
-pub(super) fn sign_in() -> Response<Body> {
-    let words = "a valid API key is needed in `Authorization: Bearer`";
+/// 401, the same for every reason and whether there is such a virtual MCP or not; only whether
+/// a credential was presented makes a difference.
+pub(super) fn sign_in(gateway: &Gateway, place: Place<'_>, presented: bool) -> Response<Body> {
+    let words = "a valid access token or API key is needed in `Authorization: Bearer`";
     let rejection = Rejection::new(StatusCode::UNAUTHORIZED, code::SERVER_ERROR, words);
     let mut response = whole(rejection.respond(None));
-    let challenge = HeaderValue::from_static("Bearer realm=\"tidegate\"");
+    // What cannot be the name of one has no metadata.
+    let named = OrgId::new(place.org).ok().zip(VmcpId::new(place.vmcp).ok());
+    let challenge = named.and_then(|(org, vmcp)| gateway.challenge(&org, &Resource::Vmcp(vmcp)));
+    let challenge = challenge.map(|challenge| match presented {
+        true => challenge.invalid(),
+        false => challenge.missing(),
+    });
+    let challenge = challenge.and_then(|text| HeaderValue::from_str(&text).ok());
+    let challenge = challenge.unwrap_or(HeaderValue::from_static("Bearer realm=\"tidegate\""));
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
 }

@@ -91,7 +91,7 @@ pub(in crate::http) struct SignOut<'a> {
     pub(in crate::http) csrf: &'a str,
 }
 
-/// The first account of a gateway.
+/// A first password, or the first account of a gateway.
 #[derive(Debug, Template)]
 #[template(path = "welcome.html")]
 pub(in crate::http) struct Welcome<'a> {
@@ -100,7 +100,8 @@ pub(in crate::http) struct Welcome<'a> {
     pub(in crate::http) problem: Option<&'a str>,
     pub(in crate::http) csrf: &'a str,
     pub(in crate::http) email: &'a str,
-    pub(in crate::http) name: &'a str,
+    /// Whom the link is for, where it is not for the first owner.
+    pub(in crate::http) who: Option<&'a str>,
 }
 
 /// Where the code of a device goes.
