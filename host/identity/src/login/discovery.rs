@@ -142,17 +142,14 @@ impl Providers {
         if let Some(known) = slot.fresh(self.ground.clock.now()) {
             return Ok(known);
         }
-        let unavailable =
-            |why: String| LoginRefused::Unavailable { provider: name.to_owned(), why };
         if let Some(why) = slot.spared(self.ground.clock.now()) {
-            return Err(unavailable(why));
+            return Err(LoginRefused::Unavailable { provider: name.to_owned(), why });
         }
         match self.discover(provider).await {
             Ok(known) => Ok(slot.keep(known)),
             Err(why) => {
-                tracing::warn!(provider = name, %why, "a sign-in provider cannot be used");
                 slot.fail(self.ground.clock.now().after(SPARED), why.clone());
-                Err(unavailable(why))
+                Err(LoginRefused::unavailable(name, why))
             }
         }
     }
@@ -172,9 +169,8 @@ impl Providers {
             return Ok(known);
         }
         let fetched = JsonWebKeySet::fetch_async(known.metadata.jwks_uri(), &*known.reach).await;
-        let keys = fetched.map_err(|error| LoginRefused::Unavailable {
-            provider: name.to_owned(),
-            why: format!("its keys: {}", sentence(error)),
+        let keys = fetched.map_err(|error| {
+            LoginRefused::unavailable(name, format_args!("its keys: {}", sentence(error)))
         })?;
         let metadata = known.metadata.clone().set_jwks(keys);
         let (reach, until) = (Arc::clone(&known.reach), known.until);

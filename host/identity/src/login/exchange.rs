@@ -185,10 +185,9 @@ impl Providers {
         let Ok(Value::Object(claims)) = serde_json::to_value(claims) else {
             return Err(Failed::Untrue("its ID token cannot be read"));
         };
-        let not_before = claims.get("nbf").and_then(Value::as_u64).unwrap_or_default();
-        if Timestamp::from_millis(not_before.saturating_mul(1_000))
-            > self.ground.clock.now().after(SKEW)
-        {
+        let soon = self.ground.clock.now().after(SKEW);
+        let is_good = |from: f64| Timestamp::from_millis((from * 1_000.0) as u64) <= soon;
+        if !claims.get("nbf").is_none_or(|from| from.as_f64().is_some_and(is_good)) {
             return Err(Failed::Untrue("its ID token is not good yet"));
         }
         Ok(claims)
@@ -212,7 +211,7 @@ impl Providers {
         let answer: Result<UserInfoClaims<Others, CoreGenderClaim>, _> =
             request.request_async(&*known.reach).await;
         let more = answer.map_err(|error| match error {
-            UserInfoError::Request(why) => unavailable(name, &why),
+            UserInfoError::Request(why) => LoginRefused::unavailable(name, why),
             UserInfoError::ClaimsVerification(_) => {
                 LoginRefused::Untrusted("what it says of you is of somebody else")
             }
@@ -286,7 +285,7 @@ type TokenError = RequestTokenError<ReachError, StandardErrorResponse<CoreErrorR
 
 fn token_refused(name: &str, error: TokenError) -> LoginRefused {
     match error {
-        RequestTokenError::Request(why) => unavailable(name, &why),
+        RequestTokenError::Request(why) => LoginRefused::unavailable(name, why),
         RequestTokenError::ServerResponse(answer) => {
             let code = answer.error().as_ref();
             tracing::warn!(provider = name, code = %super::flow::plain_code(code), "a sign-in provider does not take its own code");
@@ -294,8 +293,4 @@ fn token_refused(name: &str, error: TokenError) -> LoginRefused {
         }
         _ => LoginRefused::Untrusted("its answer to the code cannot be read"),
     }
-}
-
-fn unavailable(name: &str, why: &ReachError) -> LoginRefused {
-    LoginRefused::Unavailable { provider: name.to_owned(), why: why.to_string() }
 }

@@ -1,7 +1,9 @@
 //! Why nobody was signed in.
 //!
-//! Every text here may be shown to whoever tried: none holds a token, a code or a claim, and
-//! none says whether somebody is known.
+//! Every text here may be shown to whoever tried: none holds a token, a code or a claim, none
+//! says whether somebody is known, and none tells of the organisation's network.
+
+use std::fmt;
 
 use tidegate_store::{KeyringError, StoreError};
 
@@ -14,11 +16,13 @@ pub enum LoginRefused {
     #[error("nobody can sign in here with a provider called `{0}`: choose another one")]
     NoProvider(String),
     /// The provider cannot be reached, or its metadata cannot be used.
-    #[error("the sign-in provider `{provider}` cannot be used now: {why}")]
+    #[error(
+        "the sign-in provider `{provider}` cannot be used now: try again later, or tell an administrator"
+    )]
     Unavailable {
         /// Its name in the settings.
         provider: String,
-        /// What failed.
+        /// What failed, for administrators.
         why: String,
     },
     /// The answer belongs to no sign-in that this browser began in the last ten minutes.
@@ -48,6 +52,12 @@ pub enum LoginRefused {
 }
 
 impl LoginRefused {
+    /// Says so in the log, since whoever tried is not told why.
+    pub(super) fn unavailable(provider: &str, why: impl fmt::Display) -> Self {
+        tracing::warn!(provider, %why, "a sign-in provider cannot be used");
+        Self::Unavailable { provider: provider.to_owned(), why: why.to_string() }
+    }
+
     /// One word for audit rows and figures.
     pub const fn code(&self) -> &'static str {
         match self {

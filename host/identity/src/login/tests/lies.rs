@@ -49,6 +49,7 @@ const LIES: &[(&str, &str, Lie)] = &[
         let now = s.clock.seconds();
         changed(s, c, json!({ "nbf": now + 120 }))
     }),
+    ("good from no time on", "not good yet", |s, _, c| changed(s, c, json!({ "nbf": "soon" }))),
     ("no subject", "cannot be read", |s, _, c| changed(s, c, json!({ "sub": null }))),
     ("another access token", "access token", |s, _, c| {
         changed(s, c, json!({ "at_hash": "AAAAAAAAAAAAAAAAAAAAAA" }))

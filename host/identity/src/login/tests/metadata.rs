@@ -121,7 +121,9 @@ async fn endpoints_elsewhere_are_used_where_the_settings_say_so() {
     stand.says(DISCOVERY, Says::json(&metadata));
     stand.clock.forward(3_600);
     let refused = stand.sign_in(json!({})).await.unwrap_err();
-    assert!(refused.to_string().contains("not allowed to reach"), "{refused}");
+    assert!(!refused.to_string().contains("10.0.0.1"), "not for whoever tries: {refused}");
+    let LoginRefused::Unavailable { why, .. } = refused else { panic!("{refused:?}") };
+    assert!(why.contains("10.0.0.1, which this connector is not allowed to reach"), "{why}");
 }
 
 #[tokio::test]
