@@ -5,6 +5,7 @@
 //! Inside: `read`, `check` and `schema` at load; `slice`, `plan` and `decide` at run time.
 
 pub mod admin;
+pub mod builtin;
 mod cache;
 mod check;
 mod decide;
@@ -30,7 +31,8 @@ pub use input::{Effect, Mode, PolicyFile, PolicyInfo, PolicyInput, Problem};
 pub use permit::Permitted;
 pub use request::RequestContext;
 
-/// Checks the policies against the schema made from the tools, and makes them ready.
+/// Checks the policies against the schema made from the tools, and makes them ready, with the
+/// [`builtin`] ones under them.
 ///
 /// Returns every problem found, in the order of the files; never half a policy set.
 pub fn compile(input: &PolicyInput<'_>) -> Result<Policies, Vec<Problem>> {
@@ -38,11 +40,14 @@ pub fn compile(input: &PolicyInput<'_>) -> Result<Policies, Vec<Problem>> {
     let world = world::World::new(input).map_err(|e| fault(&e))?;
     let base = schema::base().map_err(|e| fault(&e))?;
     let actions = schema::base_actions(&base).map_err(|e| fault(&e))?;
-    let mut reading = read::Reading::new(input.files, &world, actions);
+    let (mut files, own) = (input.files.to_vec(), input.files.len());
+    files.push(builtin::file());
+    let mut reading = read::Reading::new((&files, own), &world, actions);
     check::check(&mut reading, &world, &base).map_err(|e| fault(&e))?;
+    let own = reading.own();
     let (entries, problems) = reading.into_parts();
     if problems.is_empty() {
-        Ok(Policies::new(world, input.revision, entries))
+        Ok(Policies::new(world, input.revision, (entries, own)))
     } else {
         Err(problems)
     }

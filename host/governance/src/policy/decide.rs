@@ -51,6 +51,8 @@ pub struct Policies {
     revision: RevisionId,
     rules: Vec<Rule>,
     infos: Vec<PolicyInfo>,
+    /// How many of them are the organisation's.
+    own: usize,
     by_principal: ByPrincipal,
     authorizer: Authorizer,
     plans: Plans,
@@ -69,8 +71,12 @@ impl fmt::Debug for Policies {
 }
 
 impl Policies {
-    /// Takes policies that have been checked.
-    pub(super) fn new(world: World, revision: RevisionId, entries: Vec<Entry>) -> Self {
+    /// Takes policies that have been checked, the organisation's `own` first.
+    pub(super) fn new(
+        world: World,
+        revision: RevisionId,
+        (entries, own): (Vec<Entry>, usize),
+    ) -> Self {
         let by_principal = ByPrincipal::new(entries.iter().map(|entry| &entry.policy));
         let infos = entries.iter().map(|entry| entry.info.clone()).collect();
         let rules: Vec<Rule> = entries
@@ -85,6 +91,7 @@ impl Policies {
             revision,
             rules,
             infos,
+            own,
             authorizer: Authorizer::new(),
             plans: Plans::default(),
             none: Arc::from([]),
@@ -178,9 +185,14 @@ impl Policies {
         self.looks_at_facts
     }
 
-    /// Every policy, in the order of the files.
+    /// Every policy of the organisation, in the order of the files.
     pub fn list(&self) -> &[PolicyInfo] {
-        &self.infos
+        self.infos.get(..self.own).unwrap_or_default()
+    }
+
+    /// The policies that are in force under these everywhere.
+    pub fn built_in(&self) -> &[PolicyInfo] {
+        self.infos.get(self.own..).unwrap_or_default()
     }
 
     /// The whole schema in Cedar's JSON form, for editors and `tidegate check`.

@@ -11,6 +11,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 
 use super::{
+    builtin,
     input::{Effect, Mode, PolicyFile, PolicyInfo, Problem},
     mention::Mentions,
     text::{self, Lines, Piece},
@@ -35,6 +36,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     files: &'a [PolicyFile],
+    /// How many of the files are the organisation's; the rest are the gateway's.
+    own: usize,
     lines: Vec<Lines<'a>>,
     world: &'a World,
     base_actions: Vec<String>,
@@ -46,21 +49,27 @@ pub(super) struct Reading<'a> {
 const ANNOTATIONS: [&str; 3] = ["id", "reason", "mode"];
 
 impl<'a> Reading<'a> {
-    /// Reads all files. `base_actions` are the actions that exist without any tool.
+    /// Reads all files, of which the first `own` are the organisation's. `base_actions` are
+    /// the actions that exist without any tool.
     pub(super) fn new(
-        files: &'a [PolicyFile],
+        (files, own): (&'a [PolicyFile], usize),
         world: &'a World,
         base_actions: Vec<String>,
     ) -> Self {
         let (seen, entries, problems) = (HashMap::new(), Vec::new(), Vec::new());
         let lines = files.iter().map(|file| Lines::new(&file.text)).collect();
-        let mut reading = Self { files, lines, world, base_actions, seen, entries, problems };
+        let mut reading = Self { files, own, lines, world, base_actions, seen, entries, problems };
         for (index, file) in files.iter().enumerate() {
             for (nth, piece) in text::pieces(&file.text).into_iter().enumerate() {
                 reading.policy(index, nth + 1, piece);
             }
         }
         reading
+    }
+
+    /// How many policies are the organisation's; these come first.
+    pub(super) fn own(&self) -> usize {
+        self.entries.iter().take_while(|entry| entry.file < self.own).count()
     }
 
     /// What was wrong, in the order of the files.
@@ -120,7 +129,7 @@ impl<'a> Reading<'a> {
             None => format!("{}:{nth}", source.name),
         };
         let (line, _) = self.position(file, piece.offset);
-        let wrong = self.wrong_annotations(&parsed, &id);
+        let wrong = self.wrong_annotations(&parsed, &id, file < self.own);
         for (annotation, message, suggestion) in wrong {
             let at = find(piece.text, &format!("@{annotation}"));
             self.note(file, piece.offset + at, Some(id.clone()), (message, suggestion));
@@ -171,6 +180,7 @@ impl<'a> Reading<'a> {
         &self,
         parsed: &Policy,
         id: &str,
+        is_own: bool,
     ) -> Vec<(String, String, Option<String>)> {
         let mut wrong = Vec::new();
         let mut add = |name: &str, message: String, suggestion: Option<&str>| {
@@ -179,7 +189,7 @@ impl<'a> Reading<'a> {
         for (name, value) in parsed.annotations() {
             match name {
                 "id" if value.is_empty() => add(name, "`@id` needs a name".into(), None),
-                "id" if value.starts_with("builtin:") => {
+                "id" if is_own && value.starts_with(builtin::PREFIX) => {
                     add(name, "ids that start with `builtin:` are the gateway's own".into(), None);
                 }
                 "reason" if value.trim().is_empty() => {
@@ -197,7 +207,9 @@ impl<'a> Reading<'a> {
                 _ => {}
             }
         }
-        if let Some(first) = self.seen.get(id).and_then(|index| self.entries.get(*index)) {
+        let first = self.seen.get(id).and_then(|index| self.entries.get(*index));
+        // Whoever took an id of the gateway's has been told so.
+        if let Some(first) = first.filter(|_| is_own) {
             let (file, line) = (&first.info.file, first.info.line);
             let message = format!("the id `{id}` is taken by the policy at {file}:{line}");
             add("id", message, None);

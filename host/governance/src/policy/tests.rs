@@ -6,6 +6,7 @@ mod besides;
 mod decisions;
 mod facts;
 mod problems;
+mod roles;
 mod sandboxes;
 mod slices;
 mod starter;

@@ -255,8 +255,8 @@ fn connecting_listing_and_administration_are_actions_too() {
         r#"
         permit(principal in Group::"sales", action in [Action::"connect", Action::"list"],
                resource == VirtualMcp::"sales");
-        permit(principal in Role::"auditor", action == Action::"admin:audit_read", resource);
-        permit(principal in Role::"admin", action in Action::"admin", resource);
+        permit(principal in Role::"reader", action == Action::"admin:audit_read", resource);
+        permit(principal in Role::"chief", action in Action::"admin", resource);
         "#,
     );
     let policies = org.policies();
@@ -269,12 +269,12 @@ fn connecting_listing_and_administration_are_actions_too() {
         assert_eq!(policies.authorize_connect(&who, &vmcp(id), &now).is_ok(), expected);
         assert_eq!(policies.authorize_list(&who, &vmcp(id), &now).is_ok(), expected);
     }
-    let auditor = caller("someone", &[], &["auditor"]);
-    let admin = caller("someone", &[], &["admin"]);
+    let reader = caller("someone", &[], &["reader"]);
+    let chief = caller("someone", &[], &["chief"]);
     for action in AdminAction::ALL {
         let reads = *action == AdminAction::AuditRead;
-        assert_eq!(policies.authorize_admin(&auditor, *action, &now).is_ok(), reads, "{action}");
-        assert!(policies.authorize_admin(&admin, *action, &now).is_ok(), "{action}");
+        assert_eq!(policies.authorize_admin(&reader, *action, &now).is_ok(), reads, "{action}");
+        assert!(policies.authorize_admin(&chief, *action, &now).is_ok(), "{action}");
     }
 }
 

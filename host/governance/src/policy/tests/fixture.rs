@@ -8,6 +8,7 @@ use std::{
 
 use identity::{
     Caller,
+    directory::Kind,
     method::api_key::{ApiKeys, KeyRecord, generate},
 };
 use model::{
@@ -40,6 +41,15 @@ pub(in crate::policy) fn scoped_caller(
     roles: &[&str],
     vmcps: &[&str],
 ) -> Caller {
+    of_kind(Kind::Person, (user, groups, roles), vmcps)
+}
+
+/// An agent with an API key.
+pub(in crate::policy) fn agent(name: &str, groups: &[&str], roles: &[&str]) -> Caller {
+    of_kind(Kind::Agent, (name, groups, roles), &[])
+}
+
+fn of_kind(kind: Kind, (user, groups, roles): (&str, &[&str], &[&str]), vmcps: &[&str]) -> Caller {
     let id = KeyId::new("k").unwrap();
     let (key, hash) = generate(&id).unwrap();
     let record = KeyRecord {
@@ -47,7 +57,7 @@ pub(in crate::policy) fn scoped_caller(
         org: OrgId::default_org(),
         hash,
         user: UserId::new(user).unwrap(),
-        kind: tidegate_identity::directory::Kind::Person,
+        kind,
         groups: groups.iter().map(ToString::to_string).collect(),
         roles: roles.iter().map(ToString::to_string).collect(),
         vmcps: vmcps.iter().map(|id| VmcpId::new(id).unwrap()).collect(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tidegate_model as model;
 
-use super::fixture::{Org, call, caller, operation, prompt, resource, tool};
+use super::fixture::{Org, agent, call, caller, operation, prompt, resource, tool};
 use crate::policy::{AdminAction, DenialKind, Policies, RequestContext, decide::Decision};
 
 #[derive(Deserialize)]
@@ -63,7 +63,8 @@ struct Asked {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Who {
-    user: String,
+    user: Option<String>,
+    agent: Option<String>,
     #[serde(default)]
     groups: Vec<String>,
     #[serde(default)]
@@ -138,7 +139,12 @@ fn check(place: &str, org: &Org, policies: &Policies, asked: &Asked) {
     fn names(of: &[String]) -> Vec<&str> {
         of.iter().map(String::as_str).collect()
     }
-    let who = caller(&asked.who.user, &names(&asked.who.groups), &names(&asked.who.roles));
+    let (groups, roles) = (names(&asked.who.groups), names(&asked.who.roles));
+    let who = match (&asked.who.user, &asked.who.agent) {
+        (Some(user), None) => caller(user, &groups, &roles),
+        (None, Some(name)) => agent(name, &groups, &roles),
+        _ => panic!("{place}: `who` has either `user` or `agent`"),
+    };
     let vmcp = VmcpId::new(asked.vmcp.as_deref().unwrap_or("main")).unwrap();
     let millis =
         asked.at.as_ref().map_or(0, |at| at.parse::<jiff::Timestamp>().unwrap().as_millisecond());

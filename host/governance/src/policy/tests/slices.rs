@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request, Schema,
 };
-use identity::Caller;
+use identity::{Caller, directory::Kind};
 use model::{Call, Operation, Prompt, PromptCall, ResourceRef, Timestamp, Tool, VmcpId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -14,11 +14,11 @@ use tidegate_identity as identity;
 use tidegate_model as model;
 
 use super::fixture::{
-    DESTROYS, Org, READS, WRITES, call, caller, object, operation, prompt, resource, tool,
+    DESTROYS, Org, READS, WRITES, agent, call, caller, object, operation, prompt, resource, tool,
 };
 use crate::policy::{DenialKind, Policies, RequestContext};
 
-const WHO: [&str; 8] = [
+const WHO: [&str; 11] = [
     "principal",
     "principal",
     "principal in Group::\"sales\"",
@@ -27,6 +27,9 @@ const WHO: [&str; 8] = [
     "principal in User::\"bob\"",
     "principal is User",
     "principal is User in Group::\"sales\"",
+    "principal is Agent",
+    "principal == Agent::\"bot\"",
+    "principal is Agent in Role::\"admin\"",
 ];
 const WHAT: [&str; 12] = [
     "action",
@@ -129,13 +132,22 @@ const PROMPTS: [&str; 2] = ["crm/summary", "bank/report"];
 const RESOURCES: [&str; 2] = ["crm/file:///a", "bank/db://x?y/z"];
 const TARGETS: usize = 3 + PROMPTS.len() + RESOURCES.len();
 
-fn callers() -> [Caller; 4] {
+fn callers() -> [Caller; 6] {
     [
         caller("ann", &["sales"], &[]),
         caller("bob", &[], &["admin"]),
         caller("cat", &["sales", "x"], &["admin"]),
         caller("dan", &[], &[]),
+        agent("bot", &["sales"], &["admin"]),
+        agent("ann", &[], &[]),
     ]
+}
+
+fn principal_type(caller: &Caller) -> &'static str {
+    match caller.kind() {
+        Kind::Person => "User",
+        Kind::Agent => "Agent",
+    }
 }
 
 /// Everything there is, written down by hand.
@@ -148,7 +160,7 @@ fn entities(caller: &Caller, org: &Org) -> Entities {
     let groups = caller.groups().iter().map(|name| uid("Group", name));
     let roles = caller.roles().iter().map(|name| uid("Role", name));
     let parents = groups.chain(roles).collect();
-    add(uid("User", caller.user().as_str()), json!({}), parents);
+    add(uid(principal_type(caller), caller.user().as_str()), json!({}), parents);
     for connector in ["crm", "bank"] {
         add(uid("Connector", connector), json!({}), vec![uid("Org", "default")]);
     }
@@ -279,7 +291,7 @@ impl Question {
         }
         // With the schema, Cedar itself holds the context to the generated types.
         let context = Context::from_json_value(context, Some((schema, &action))).unwrap();
-        let principal = uid("User", caller.user().as_str());
+        let principal = uid(principal_type(caller), caller.user().as_str());
         Request::new(principal, action, resource, context, Some(schema)).unwrap()
     }
 }
