@@ -2,7 +2,8 @@
 //!
 //! Owns which suites run against what, and the rule: check id by check id, through the
 //! gateway equals or beats direct. Where the connector speaks only the other era, what
-//! fails is listed with its reason in `cross-era.toml`, which may only shrink.
+//! fails is listed with its reason in `cross-era.toml`, which may only shrink. As an
+//! authorization server the gateway passes everything (`authorization`).
 //! The fixture is `conformance/server/`; how to run one scenario by hand is in `README.md`.
 
 use std::{path::PathBuf, process::Stdio};
@@ -21,6 +22,7 @@ use self::{
 use crate::support::{Setup, TestGateway, eventually, patiently};
 
 mod apart;
+mod authorization;
 mod cross_era;
 mod outcome;
 mod suite;

@@ -41,6 +41,8 @@ mod notices;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+mod organisations;
+#[cfg(test)]
 mod own_stream;
 #[cfg(test)]
 mod peers;
@@ -58,6 +60,8 @@ mod reload;
 mod resuming;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod sign_in;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

@@ -122,6 +122,12 @@ impl Outcome {
         bad.map(|(check, (status, message))| format!("{check}: {status:?}: {message}")).collect()
     }
 
+    /// Whether a check was made, and holds.
+    pub(super) fn has_passed(&self, scenario: &str, id: &str) -> bool {
+        let check = Check { scenario: scenario.to_owned(), id: id.to_owned() };
+        self.status(&check) == Status::Success
+    }
+
     fn status(&self, check: &Check) -> Status {
         self.checks.get(check).map_or(Status::Skipped, |(status, _)| *status)
     }
@@ -163,7 +169,10 @@ fn gather(dir: &Path, before: &str, into: &mut Vec<(PathBuf, String)>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         match name.len().checked_sub(STAMP).filter(|_| name.ends_with('Z')) {
             Some(end) => {
-                let scenario = name[..end].strip_prefix("server-").unwrap_or(&name[..end]);
+                // The leg stands in front, but for that of clients.
+                let legs = ["server-", "authorization-server-"].into_iter();
+                let leg = legs.filter(|leg| before.is_empty() && name.starts_with(leg)).last();
+                let scenario = &name[leg.map_or(0, str::len)..end];
                 into.push((path, format!("{before}{scenario}")));
             }
             // A scenario with a slash in its name.

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 use super::{outcome::Outcome, table};
 
@@ -61,6 +64,48 @@ impl Suite {
     pub(super) async fn against_client(self, program: &Path, except: &str) -> Outcome {
         let target = format!("connector as a client, without {except}*");
         self.run(&["client", "--command", program.to_str().unwrap()], &target, Some(except)).await
+    }
+
+    /// Runs the scenarios for authorization servers against an issuer, as a client with this id
+    /// that waits on `port`; `browse` does what somebody does who is shown a URL.
+    pub(super) async fn against_authorization_server<F: Future<Output = ()>>(
+        revision: &str,
+        issuer: &str,
+        client: (&str, u16),
+        resource: &str,
+        browse: impl FnOnce(String) -> F,
+    ) -> Outcome {
+        let target = "gateway as an authorization server";
+        let suite = format!("0.2.0-alpha.12 authorization {revision}");
+        let dir = results().join(slug(&format!("{target} {suite}")));
+        drop(std::fs::remove_dir_all(&dir));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut command = Command::new(node());
+        command.arg(installed("conformance/node_modules/conformance-2026/dist/index.js"));
+        command.args(["authorization", "--url", issuer, "--spec-version", revision]);
+        command.args(["--client-id", client.0, "--port", &client.1.to_string()]);
+        command.args(["--resource", resource]).arg("-o").arg(&dir);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut browse = Some(browse);
+        let mut log = String::new();
+        let ran = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log.push_str(&line);
+                log.push('\n');
+                let is_url = line.starts_with(issuer) && line.contains("response_type=code");
+                if let Some(browse) = browse.take_if(|_| is_url) {
+                    browse(line).await;
+                }
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, ran).await;
+        std::fs::write(dir.join("log.txt"), log).unwrap();
+        assert!(ended.is_ok(), "{suite} did not end; see {}", dir.display());
+        let outcome = Outcome::read(&dir, None);
+        table::add(target, &suite, &outcome);
+        outcome
     }
 
     async fn run(self, leg: &[&str], target: &str, except: Option<&str>) -> Outcome {
