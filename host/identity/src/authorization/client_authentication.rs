@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use super::{
     client::{Client, ClientAuthentication, ClientError, ClientKeys, Clients, SecretHash},
-    jwks::{ASYMMETRIC, Expected, PublicKeys, TokenRefused, Type, Verified, claimed},
+    jwks::{ASYMMETRIC, Expected, TokenRefused, Type, Verified, claimed, labour},
     spent::spend,
 };
 use crate::Settings;
@@ -30,10 +30,6 @@ const ASSERTION_LIFETIME: std::time::Duration = std::time::Duration::from_secs(5
 const SKEW: std::time::Duration = std::time::Duration::from_secs(60);
 /// The longest id of an assertion.
 const MAX_JTI: usize = 256;
-
-/// A public key that nobody has the private half of (RFC 8037, appendix A.2, published with
-/// it): what an assertion of an unknown client is checked with, so that it takes as long.
-const NOBODY: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
 /// What a request says of its client; nothing of it is proven.
 #[derive(Debug, Clone)]
@@ -196,29 +192,11 @@ impl Clients {
                 return self.check_assertion(id, keys, token.expose()).await;
             }
             (other, _) => {
-                self.pretend(other);
+                pretend(other);
                 Err("it does not authenticate as it is registered to".to_owned())
             }
         };
         Ok(holds)
-    }
-
-    /// Does the work of a check that fails whatever it finds.
-    fn pretend(&self, proof: &Proof) {
-        match proof {
-            Proof::None => {}
-            Proof::Basic(secret) | Proof::Post(secret) => {
-                let _ = check_secret(secret, &SecretHash::from_bytes([0; 32]));
-            }
-            Proof::Assertion(token) => {
-                let keys = PublicKeys::published(NOBODY);
-                let audience = self.ground.issuer.to_string();
-                let audiences = [audience.as_str()];
-                let expected = assertion("", &audiences);
-                let now = self.ground.clock.now();
-                let _ = keys.map(|keys| keys.verify(token.expose(), &expected, now));
-            }
-        }
     }
 
     async fn check_assertion(
@@ -238,7 +216,12 @@ impl Clients {
         };
         let verified = match verified {
             Ok(verified) => verified,
-            Err(why) => return Ok(Err(format!("its assertion is not taken: {why}"))),
+            Err(why) => {
+                if why != TokenRefused::Signature {
+                    labour(token);
+                }
+                return Ok(Err(format!("its assertion is not taken: {why}")));
+            }
         };
         let Some(jti) = verified.id.as_deref().filter(|jti| (1..=MAX_JTI).contains(&jti.len()))
         else {
@@ -253,6 +236,17 @@ impl Clients {
         let until = verified.expires.after(SKEW);
         let is_new = spend(&self.ground, "client-assertion", (id, jti), until).await?;
         Ok(if is_new { Ok(()) } else { Err("its assertion was used before".to_owned()) })
+    }
+}
+
+/// Does the work of a check that fails whatever it finds.
+fn pretend(proof: &Proof) {
+    match proof {
+        Proof::None => {}
+        Proof::Basic(secret) | Proof::Post(secret) => {
+            let _ = check_secret(secret, &SecretHash::from_bytes([0; 32]));
+        }
+        Proof::Assertion(token) => labour(token.expose()),
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Owns which URLs are taken, what the document there may say, and how long it is believed.
 //! A document is fetched once for all who wait for it; a failure is remembered for half a
-//! minute, so that nobody can make the gateway knock at a door again and again.
+//! minute, so that nobody can make the gateway knock at a door again and again. While its
+//! server is away, and only then, the document last seen serves for a day.
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,10 @@ use std::{
 
 use model::Timestamp;
 use tidegate_model as model;
-use tidegate_wire::{client::egress::AddressPolicy, json::Raw};
+use tidegate_wire::{
+    client::egress::{AddressPolicy, EgressError},
+    json::Raw,
+};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{
@@ -21,7 +25,7 @@ use super::{
         BadMetadata, Client, ClientAuthentication, ClientError, ClientId, ClientKeys, ClientKind,
         ClientMetadata, WantedAuthentication, object,
     },
-    fetch::{FetchRules, Fetched, fetch},
+    fetch::{FetchError, FetchRules, Fetched, fetch},
     jwks::KeySets,
     redirect::{Authority, BadRedirect, check_characters, check_path},
 };
@@ -33,6 +37,8 @@ const MAX_BYTES: usize = 5 << 10;
 const TIME: Duration = Duration::from_secs(3);
 /// How long a failure is remembered.
 const FAILED: Duration = Duration::from_secs(30);
+/// How long a document serves whose server is away.
+const GRACE: Duration = Duration::from_secs(24 * 3_600);
 /// The most documents kept.
 const MAX_DOCUMENTS: usize = 1_024;
 /// The most fetches at once.
@@ -49,13 +55,24 @@ pub(super) struct Documents {
 #[derive(Debug)]
 struct Kept {
     started: Timestamp,
+    /// The client of an earlier one, and when that was.
+    before: Option<(Arc<Client>, Timestamp)>,
     result: OnceCell<Got>,
 }
 
 #[derive(Debug)]
 struct Got {
-    client: Result<Arc<Client>, String>,
+    /// With the moment at which its document was fetched.
+    client: Result<(Arc<Client>, Timestamp), String>,
     until: Timestamp,
+}
+
+/// Why there is no client.
+enum Missed {
+    /// Its server did not answer: what it said last may still be true.
+    Away(String),
+    /// Its document is gone, or is not one that is taken.
+    Refused(String),
 }
 
 impl Default for Documents {
@@ -81,9 +98,9 @@ impl Documents {
             return Err(ClientError::Unknown);
         }
         let kept = self.join(&id, ground.clock.now());
-        let work = || self.fetch(ground, key_sets, settings, &id);
+        let work = || self.fetch(ground, key_sets, settings, (&id, &kept));
         let got = kept.result.get_or_init(work).await;
-        got.client.clone().map_err(ClientError::Unusable)
+        got.client.clone().map(|(client, _)| client).map_err(ClientError::Unusable)
     }
 
     /// The fetch to wait for: the last one, or a new one where that is over.
@@ -97,7 +114,8 @@ impl Documents {
             kept.retain(|_, it| !is_over(it));
             make_room(&mut kept);
         }
-        let new = Arc::new(Kept { started: now, result: OnceCell::new() });
+        let before = kept.get(id).and_then(|it| it.result.get()?.client.clone().ok());
+        let new = Arc::new(Kept { started: now, before, result: OnceCell::new() });
         kept.insert(id.clone(), Arc::clone(&new));
         new
     }
@@ -107,7 +125,7 @@ impl Documents {
         ground: &Ground,
         key_sets: &KeySets,
         settings: &Settings,
-        id: &ClientId,
+        (id, kept): (&ClientId, &Kept),
     ) -> Got {
         let addresses = settings.document_addresses.clone();
         let allow = AddressPolicy { addresses, ..AddressPolicy::default() };
@@ -119,20 +137,40 @@ impl Documents {
         // Waiting for a turn is part of the time.
         let outcome = tokio::time::timeout(TIME, work).await;
         let read = match outcome {
-            Err(_) => Err("its server took too long".to_owned()),
-            Ok(Err(error)) => Err(format!("its document cannot be fetched: {error}")),
+            Err(_) => Err(Missed::Away("its server took too long".to_owned())),
+            Ok(Err(error)) => Err(Missed::of(&error)),
             Ok(Ok(Fetched { body, keep })) => {
                 let set = |url: &str| key_sets.at(&ground.egress, &ground.clock, url, allow);
-                read(id, &body, set).map(|client| (client, keep)).map_err(|bad| bad.to_string())
+                let client = read(id, &body, set).map(|client| (client, keep));
+                client.map_err(|bad| Missed::Refused(bad.to_string()))
             }
         };
         let now = ground.clock.now();
-        match read {
-            Ok((client, keep)) => Got { client: Ok(Arc::new(client)), until: now.after(keep) },
-            Err(why) => {
-                tracing::info!(client.id = %id, %why, "a client document is not taken");
-                Got { client: Err(why), until: now.after(FAILED) }
+        let (why, before) = match read {
+            Ok((client, keep)) => {
+                return Got { client: Ok((Arc::new(client), now)), until: now.after(keep) };
             }
+            Err(Missed::Away(why)) => (why, kept.before.clone()),
+            Err(Missed::Refused(why)) => (why, None),
+        };
+        tracing::info!(client.id = %id, %why, "a client document is not taken");
+        let before = before.filter(|(_, fetched)| now < fetched.after(GRACE));
+        Got { client: before.ok_or(why), until: now.after(FAILED) }
+    }
+}
+
+impl Missed {
+    fn of(error: &FetchError) -> Self {
+        let why = format!("its document cannot be fetched: {error}");
+        match error {
+            FetchError::Slow(_) | FetchError::Status(500..=599) => Self::Away(why),
+            FetchError::Egress(
+                EgressError::Connect { .. }
+                | EgressError::Resolve { .. }
+                | EgressError::Broken { .. }
+                | EgressError::Head(_),
+            ) => Self::Away(why),
+            _ => Self::Refused(why),
         }
     }
 }

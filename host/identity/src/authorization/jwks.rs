@@ -11,7 +11,7 @@ mod verify;
 
 pub use keys::{BadKeys, PublicKeys};
 pub use set::{KeySet, KeySets};
-pub use verify::{ASYMMETRIC, Expected, TokenRefused, Type, Verified, claimed};
+pub use verify::{ASYMMETRIC, Expected, TokenRefused, Type, Verified, claimed, labour};
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tidegate_model as model;
 use tidegate_store::{Batch, Expect, MAX_VALUE, Op, Put, Record, Scan, StoreError, Table};
 
+use super::jwks::PublicKeys;
 use super::client::{
     ApplicationType, BadMetadata, Client, ClientAuthentication, ClientId, ClientKeys,
     ClientMetadata, Clients, GrantType, RegisteredEntry, SecretHash, WantedAuthentication, object,
@@ -91,6 +92,14 @@ struct Answer<'a> {
     response_types: &'a [&'a str],
     #[serde(skip_serializing_if = "Option::is_none")]
     client_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks: Option<KeySetAnswer<'a>>,
+}
+
+/// The client's own keys, as they were understood.
+#[derive(Serialize)]
+struct KeySetAnswer<'a> {
+    keys: &'a PublicKeys,
 }
 
 /// The clients of one organisation that registered themselves.
@@ -261,7 +270,12 @@ fn random<const N: usize>() -> Result<Secret, RegistrationRefused> {
 
 fn answer(client: &Client, secret: Option<&Secret>, now: Timestamp) -> Secret {
     let has_code = client.may(GrantType::AuthorizationCode);
+    let jwks = match &client.authentication {
+        ClientAuthentication::PrivateKey(ClientKeys::Here(keys)) => Some(KeySetAnswer { keys }),
+        _ => None,
+    };
     let answer = Answer {
+        jwks,
         client_id: client.id.as_str(),
         client_id_issued_at: now.as_millis() / 1_000,
         client_secret: secret.map(Secret::expose),
