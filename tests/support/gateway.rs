@@ -26,6 +26,8 @@ use super::{Client, Mock, patiently};
 #[derive(Debug)]
 pub(crate) struct Setup {
     dir: TempDir,
+    /// Before the names of files and keys: `orgs/NAME/` while an organisation is written.
+    within: String,
     keys: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     durability: &'static str,
@@ -78,6 +80,7 @@ impl Setup {
         }
         Self {
             dir,
+            within: String::new(),
             keys: Vec::new(),
             environment: Vec::new(),
             durability: "process",
@@ -107,8 +110,19 @@ impl Setup {
 
     /// Writes any file of the configuration.
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
-        write(&self.config(), name, text);
+        write(&self.config(), &format!("{}{name}", self.within), text);
         self
+    }
+
+    /// Another organisation: whatever `fill` writes is its own.
+    pub(crate) fn organisation(mut self, name: &str, fill: impl FnOnce(Self) -> Self) -> Self {
+        self.within = format!("orgs/{name}/");
+        for folder in ["connectors", "vmcps", "plugins", "keys", "policies"] {
+            std::fs::create_dir_all(self.config().join(&self.within).join(folder)).unwrap();
+        }
+        let mut filled = fill(self);
+        filled.within.clear();
+        filled
     }
 
     /// A connector to a mock; `more` is TOML that comes after.
@@ -132,7 +146,7 @@ impl Setup {
     /// A key of user `name@example.com` in these groups.
     pub(crate) fn key(mut self, name: &str, groups: &[&str]) -> Self {
         let (key, hash) = api_key::generate(&KeyId::new(name).unwrap()).unwrap();
-        self.keys.push((name.to_owned(), key.expose().to_owned()));
+        self.keys.push((format!("{}{name}", self.within), key.expose().to_owned()));
         let user = format!("{name}@example.com");
         let text = format!("user = \"{user}\"\ngroups = {groups:?}\nhash = \"{hash}\"\n");
         self.file(&format!("keys/{name}.toml"), &text)
@@ -258,7 +272,18 @@ impl TestGateway {
         self.anonymous(vmcp).with_key(self.key(key))
     }
 
-    /// The text of a key made by [`Setup::key`].
+    /// Somebody without a key, at a virtual MCP of another organisation.
+    pub(crate) fn anonymous_of(&self, org: &str, vmcp: &str) -> Client {
+        Client::new(self.address, &format!("/o/{org}/mcp/{vmcp}"))
+    }
+
+    /// The holder of a key made within [`Setup::organisation`], there.
+    pub(crate) fn client_of(&self, org: &str, key: &str, vmcp: &str) -> Client {
+        self.anonymous_of(org, vmcp).with_key(self.key(&format!("orgs/{org}/{key}")))
+    }
+
+    /// The text of a key made by [`Setup::key`]; one of another organisation begins with
+    /// `orgs/NAME/`.
     pub(crate) fn key(&self, name: &str) -> &str {
         let found = self.setup.keys.iter().find(|(key, _)| key == name);
         found.map(|(_, text)| text.as_str()).unwrap_or_else(|| panic!("no key `{name}`"))

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate_model::{ConnectorId, RevisionId};
+use tidegate_model::{ConnectorId, OrgId, RevisionId};
 use tidegate_upstream::connector::{Connector, List};
 use tokio::{
     sync::{Mutex, Notify, oneshot},
@@ -153,7 +153,9 @@ impl Control {
     /// Reads the directory again.
     pub(crate) async fn reload(self: &Arc<Self>) {
         let mut state = self.state.lock().await;
-        if state.is_over {
+        let is_gone = self.dir.as_ref().is_some_and(|dir| !dir.exists());
+        // A folder that goes takes its organisation with it, which is not for here.
+        if state.is_over || is_gone && self.org.id != OrgId::default_org() {
             return;
         }
         if self.org.revision().is_none() {
