@@ -1,18 +1,31 @@
 //! The command line: one file per command.
 //!
 //! A command either runs the gateway (`serve`), works on files alone (`check`, `key`,
-//! `audit`), or asks a running gateway through its admin socket (`apply`, `status`).
+//! `audit`), or asks a running gateway: through its admin socket (`apply`, `status`), or also as
+//! a person who has signed in (`login` and the commands that administer).
 
 mod apply;
 mod audit;
 mod check;
+mod client;
 mod compiled;
+mod credentials;
+mod door;
+mod grant;
+mod group;
 mod key;
+mod login;
+mod logout;
 mod plugin;
+mod role;
 mod schema;
+mod session;
 mod since;
 mod socket;
 mod status;
+mod table;
+mod user;
+mod web;
 
 use std::{
     net::SocketAddr,
@@ -28,6 +41,7 @@ use crate::{
     serve,
 };
 use socket::Door;
+use table::{shown, shown_lines};
 
 /// A gateway for the Model Context Protocol: one endpoint, signed in, authorized, audited.
 #[derive(Debug, Parser)]
@@ -86,7 +100,29 @@ enum Command {
         #[command(flatten)]
         of: Of,
     },
-    /// Make API keys.
+    /// Sign in to a gateway, for the commands that administer it.
+    Login(login::Login),
+    /// Give up what a sign-in gave.
+    Logout(logout::Logout),
+    /// Look after people and agents.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Look after groups whose members are listed.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// See what roles mean and who has them.
+    #[command(subcommand)]
+    Role(role::RoleCommand),
+    /// Look after the programs that people connect with.
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// See and end what people let clients do.
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
+    /// See and end where people are signed in.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Make, see and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Write, look at and install plugins.
@@ -95,7 +131,7 @@ enum Command {
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Print the JSON Schema of a configuration file.
+    /// Print the JSON Schema of a configuration file, or the description of the admin API.
     Schema {
         /// Which file.
         #[arg(value_enum)]
@@ -175,6 +211,14 @@ pub fn main() -> ExitCode {
         Command::Status { json, place, of } => {
             place.door(&of).and_then(|door| status::run(&door, json))
         }
+        Command::Login(login) => login::run(&login),
+        Command::Logout(logout) => logout::run(&logout),
+        Command::User(command) => user::run(&command),
+        Command::Group(command) => group::run(&command),
+        Command::Role(command) => role::run(&command),
+        Command::Client(command) => client::run(&command),
+        Command::Grant(command) => grant::run(&command),
+        Command::Session(command) => session::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Plugin(command) => plugin::run(&command),
         Command::Audit(command) => audit::run(&command),

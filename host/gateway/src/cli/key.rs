@@ -1,4 +1,4 @@
-//! `tidegate key new`.
+//! `tidegate key`: API keys, those in files and those that a gateway keeps.
 
 use std::{
     fs,
@@ -10,16 +10,67 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use http::Method;
 use tidegate_identity::method::api_key;
 use tidegate_model::KeyId;
 
-use super::{Of, say};
-use crate::config::{directory, key::KeyConfig, organisations};
+use super::{
+    Of, block_on,
+    door::Through,
+    say,
+    table::{joined, or_none, table},
+    web::part,
+};
+use crate::{
+    config::{
+        directory,
+        key::{self, KeyConfig},
+        organisations,
+    },
+    http::admin::{KeyInfo, KeyList, MadeKey, Moment, WantedKey},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Make a key: write its digest into a configuration directory, print the key once.
     New(NewKey),
+    /// Show all keys of a gateway, those in files and those that it keeps.
+    List(List),
+    /// Have a gateway make a key and keep its digest, print the key once.
+    Create(Create),
+    /// Take a key that a gateway keeps out of use, at once.
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    through: Through,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Its name among the keys.
+    name: String,
+    /// The user or agent it stands for, with the groups and roles that they have.
+    #[arg(long)]
+    user: String,
+    /// A virtual MCP it is good for; may be repeated; all, and administration, when left out.
+    #[arg(long = "vmcp", value_name = "VMCP")]
+    vmcps: Vec<String>,
+    /// The last day it works, such as 2027-12-31.
+    #[arg(long, value_name = "DAY")]
+    expires: Option<String>,
+    #[command(flatten)]
+    through: Through,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// Its name among the keys.
+    name: String,
+    #[command(flatten)]
+    through: Through,
 }
 
 #[derive(Debug, Args)]
@@ -53,7 +104,52 @@ pub(super) struct NewKey {
 }
 
 pub(super) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
-    let KeyCommand::New(new) = command;
+    match command {
+        KeyCommand::New(new) => self::new(new),
+        KeyCommand::List(list) => block_on(self::list(list)),
+        KeyCommand::Create(create) => block_on(self::create(create)),
+        KeyCommand::Revoke(revoke) => block_on(self::revoke(revoke)),
+    }
+}
+
+async fn list(list: &List) -> anyhow::Result<ExitCode> {
+    let keys: KeyList = list.through.door()?.get("/keys").await?;
+    list.through.tell(&keys.keys, |keys| {
+        let row = |key: &KeyInfo| {
+            let end = key.expires.clone().unwrap_or_default();
+            let used = or_none(key.last_used.as_ref());
+            [key.id.clone(), key.kind.clone(), key.user.clone(), joined(&key.vmcps), end, used]
+        };
+        let rows: Vec<_> = keys.iter().map(row).collect();
+        table(["key", "kind", "user", "virtual MCPs", "expires", "last used"], &rows, "no keys")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create(create: &Create) -> anyhow::Result<ExitCode> {
+    let expires = create.expires.as_deref().map(key::moment).transpose();
+    let wanted = WantedKey {
+        id: create.name.clone(),
+        user: create.user.clone(),
+        vmcps: create.vmcps.clone(),
+        expires: expires.map_err(anyhow::Error::msg)?.map(Moment::from),
+    };
+    let made: MadeKey = create.through.door()?.send(Method::POST, "/keys", &wanted).await?;
+    if !create.through.json {
+        eprintln!("the key below is shown only once");
+    }
+    create.through.tell(&made, |made| made.secret.clone())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke(revoke: &Revoke) -> anyhow::Result<ExitCode> {
+    let path = format!("/keys/{}", part(&revoke.name));
+    let key: KeyInfo = revoke.through.door()?.order(Method::DELETE, &path).await?;
+    revoke.through.tell(&key, |key| format!("revoked {} of {}", key.id, key.user))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn new(new: &NewKey) -> anyhow::Result<ExitCode> {
     let id = KeyId::new(&new.name)?;
     let (key, hash) = api_key::generate(&id).context("the system has no randomness for a key")?;
     let config = KeyConfig {

@@ -142,7 +142,7 @@ pub(super) fn run(command: &PluginCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// Asks a person; somebody who cannot be asked has to say `--yes`.
-fn confirm(question: &str) -> anyhow::Result<bool> {
+pub(super) fn confirm(question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("nobody can be asked here whether to go on; say --yes");
     }

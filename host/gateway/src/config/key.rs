@@ -73,7 +73,7 @@ pub fn mistaken(records: &[KeyRecord]) -> Option<&KeyRecord> {
 }
 
 /// The end of a day, or a moment, in UTC.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     let bad = || {
         format!(
             "`{text}` is neither a day like `2027-12-31` nor a moment like `2027-12-31T12:00:00Z`"

@@ -5,6 +5,7 @@
 //! (`/o/NAME/api/v1/…`), is authorized by its policies and recorded, flushed to disk, before
 //! it is answered. The table is in `routes`, what a route is in `route`, the doors in `door`.
 
+mod access;
 mod allowance;
 mod asked;
 mod audit;
@@ -31,6 +32,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use tokio::net::UnixListener;
 
+pub(crate) use access::{Ended, PasswordLink};
 pub(crate) use audit::Found;
 pub(crate) use clients::{ClientInfo, ClientPage, ClientRemoved};
 pub(crate) use config::{Applied, Apply};
@@ -40,7 +42,6 @@ pub(crate) use grants::{GrantInfo, GrantPage, Revoked};
 pub(crate) use groups::{GroupChange, GroupInfo, GroupPage, NewGroup, Removed};
 pub(crate) use keys::{KeyInfo, KeyList, MadeKey, WantedKey};
 pub(crate) use lines::{Lines, Spoken, Wanted as WantedLines};
-pub(crate) use me::Me;
 pub(crate) use moment::Moment;
 pub(crate) use openapi::document;
 pub(crate) use payload::{Kept, Wanted as WantedPayloads};
@@ -48,7 +49,7 @@ pub(crate) use roles::{RoleInfo, RoleList};
 pub(crate) use sessions::{SessionEnded, SessionInfo, SessionPage};
 pub(crate) use status::Status;
 pub(crate) use users::{
-    AssignedGroups, AssignedRoles, Ended, NewUser, UserChange, UserInfo, UserPage,
+    AssignedGroups, AssignedRoles, LinkInfo, NewUser, UserChange, UserInfo, UserPage,
 };
 
 /// The socket's name in the data directory.

@@ -8,7 +8,7 @@ use super::{asked::Asked, failed::Failed, route::Done};
 
 /// The caller.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Me {
+pub(super) struct Me {
     /// How policies name them.
     pub(crate) user: String,
     /// `person` or `agent`.

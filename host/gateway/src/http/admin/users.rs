@@ -1,8 +1,7 @@
 //! `/api/v1/users`: people and agents.
 //!
-//! What ends with a user (browser sessions, grants, keys) is ended here, since each of these
-//! knows only its own. Nobody gets a role, or a way to act as somebody, from whoever could not
-//! do the same.
+//! Who there is, what they are called and what they belong to. Nobody gets a role from whoever
+//! does not have it. How people come in and what ends with them stands in `access`.
 
 use std::{
     collections::BTreeSet,
@@ -152,24 +151,6 @@ pub(crate) struct AssignedRoles {
     pub(crate) roles: Vec<String>,
 }
 
-/// What came to an end.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Ended {
-    /// Browser sessions.
-    pub(crate) sessions: usize,
-    /// Grants.
-    pub(crate) grants: usize,
-    /// API keys that the gateway made.
-    pub(crate) keys: usize,
-}
-
-impl Ended {
-    pub(super) fn words(&self) -> String {
-        let Self { sessions, grants, keys } = self;
-        format!("{sessions} sessions, {grants} grants and {keys} keys ended")
-    }
-}
-
 pub(super) async fn list(
     asked: &Asked,
     Query(paging): Query<Paging>,
@@ -298,88 +279,9 @@ pub(super) async fn roles(
     .await
 }
 
-pub(super) async fn activate(asked: &Asked, (): ()) -> Result<Done<UserInfo>, Failed> {
-    let edit = |asked: &Asked, person: &Person, user: &mut User| {
-        // They have again what they had.
-        asked.may_act_as(person)?;
-        user.active = true;
-        Ok(())
-    };
-    edited(asked, edit, |old, new| format!("active {} -> {}", old.active, new.active)).await
-}
-
-pub(super) async fn deactivate(asked: &Asked, (): ()) -> Result<Done<Ended>, Failed> {
-    let person = asked.user()?;
-    asked.may_change(&person)?;
-    let id = &person.user.id;
-    asked.directory().deactivate(id).await?;
-    let mut ended = Ended::default();
-    end_access(asked, id, &mut ended).await?;
-    let note = format!("user {id}: active {} -> false; {}", person.user.active, ended.words());
-    Ok(Done::noted(ended, note))
-}
-
-pub(super) async fn remove(asked: &Asked, (): ()) -> Result<Done<Ended>, Failed> {
-    let person = asked.user()?;
-    asked.may_change(&person)?;
-    let id = &person.user.id;
-    asked.directory().deactivate(id).await?;
-    let mut ended = Ended::default();
-    end_access(asked, id, &mut ended).await?;
-    ended.keys = asked.identity.keys.revoke_of(id).await?.len();
-    asked.directory().remove(id).await?;
-    let info = UserInfo::of(&person);
-    let note = format!(
-        "{} {id} removed, who had groups {} and roles {}; {}",
-        info.kind,
-        listed(&info.groups),
-        listed(&info.roles),
-        ended.words()
-    );
-    Ok(Done::noted(ended, note))
-}
-
-pub(super) async fn unlink(asked: &Asked, (): ()) -> Result<Done<UserInfo>, Failed> {
-    let provider = asked.parameter("provider")?;
-    let edit = |asked: &Asked, person: &Person, user: &mut User| {
-        // Whoever signs in next with the address is this user.
-        asked.may_change(person)?;
-        asked.may_act_as(person)?;
-        let before = user.links.len();
-        user.links.retain(|link| link.provider != provider);
-        if user.links.len() == before {
-            let words = format!("`{}` is not linked to anybody at `{provider}`", user.id);
-            return Err(Failed::missing(words));
-        }
-        Ok(())
-    };
-    let subjects = |user: &User| {
-        let links = user.links.iter().filter(|link| link.provider == provider);
-        listed(links.map(|link| link.subject.clone()))
-    };
-    edited(asked, edit, |old, _| format!("links at {provider} {} -> []", subjects(old))).await
-}
-
-pub(super) async fn sign_out(asked: &Asked, (): ()) -> Result<Done<Ended>, Failed> {
-    let person = asked.user()?;
-    let id = &person.user.id;
-    asked.directory().sign_out_everywhere(id).await?;
-    let mut ended = Ended::default();
-    end_access(asked, id, &mut ended).await?;
-    let note = format!("user {id} signed out everywhere: {}", ended.words());
-    Ok(Done::noted(ended, note))
-}
-
-/// Ends the browser sessions and grants of somebody.
-async fn end_access(asked: &Asked, id: &UserId, ended: &mut Ended) -> Result<(), Failed> {
-    ended.sessions = asked.identity.browsers.end_user(id).await?.len();
-    ended.grants = asked.identity.server.revoke_user(id).await?;
-    Ok(())
-}
-
 /// Changes the user in the path. `edit` is asked again where somebody else was quicker, with
 /// the user as they are then; what it refuses is refused.
-async fn edited(
+pub(super) async fn edited(
     asked: &Asked,
     mut edit: impl FnMut(&Asked, &Person, &mut User) -> Result<(), Failed> + Send,
     note: impl FnOnce(&User, &User) -> String,
