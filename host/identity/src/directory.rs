@@ -21,10 +21,10 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-pub(crate) use tests::{Bench, Hand, id};
 pub use record::{Group, Kind, Link, Person, User};
 pub use sign_in::{Claimed, SignInRefused};
+#[cfg(test)]
+pub(crate) use tests::{Bench, Hand, id};
 
 use crate::{Ground, Settings};
 use index::Index;

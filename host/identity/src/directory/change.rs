@@ -43,8 +43,9 @@ impl Directory {
     ) -> Result<Arc<Person>, DirectoryError> {
         let mut user = tidy(user)?;
         // What was issued to somebody who had the id before is not theirs. Tokens count in
-        // whole seconds.
-        let second = Timestamp::from_millis(self.ground.clock.now().as_millis() / 1_000 * 1_000);
+        // whole seconds, and the moment itself does not count.
+        let second = self.now().as_millis() / 1_000 * 1_000;
+        let second = Timestamp::from_millis(second.saturating_sub(1));
         user.not_before = user.not_before.max(second);
         let id = user.id.clone();
         let taken = || DirectoryError::Taken { what: "user name", value: id.to_string() };

@@ -92,10 +92,7 @@ impl Welcome {
     }
 
     /// The link that makes the first owner, if one is needed; an earlier one stops working.
-    pub async fn first_owner(
-        &self,
-        settings: &Settings,
-    ) -> Result<Option<Secret>, WelcomeRefused> {
+    pub async fn first_owner(&self, settings: &Settings) -> Result<Option<Secret>, WelcomeRefused> {
         if !self.is_needed(settings) {
             return Ok(None);
         }
@@ -227,7 +224,8 @@ impl Welcome {
         let key = key(token);
         let found = self.ground.store.get(Table::Token, self.org(), &key).await?;
         let now = self.ground.clock.now();
-        let found = found.filter(|it| it.schema <= SCHEMA && it.expires.is_some_and(|end| end > now));
+        let found =
+            found.filter(|it| it.schema <= SCHEMA && it.expires.is_some_and(|end| end > now));
         let found = found.ok_or(WelcomeRefused::Unknown)?;
         let row: LinkRow =
             serde_json::from_slice(&found.value).map_err(|_| WelcomeRefused::Unknown)?;

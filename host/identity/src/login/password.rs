@@ -116,7 +116,11 @@ impl Passwords {
     }
 
     /// The digest to keep of a new password, if it is one that nobody guesses.
-    pub async fn digest(&self, password: &Secret, names: &[&str]) -> Result<String, PasswordRefused> {
+    pub async fn digest(
+        &self,
+        password: &Secret,
+        names: &[&str],
+    ) -> Result<String, PasswordRefused> {
         weak::check(password.expose(), names)?;
         let password = password.clone();
         self.work(move || digest(&password)).await?

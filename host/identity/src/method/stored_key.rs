@@ -22,6 +22,9 @@ use tidegate_store::{
     Batch, Change, Changes, Event, Expect, Op, Put, Record, Scan, StoreError, Table,
 };
 
+#[cfg(test)]
+mod tests;
+
 use super::api_key::{KeyHash, KeyRefused, generate};
 use crate::{
     Caller, Ground, SignIn,

@@ -72,8 +72,10 @@ async fn the_first_owner_is_made_once_by_one_link() {
 async fn of_two_at_once_with_one_link_one_gets_in() {
     let stand = Stand::new().await;
     let link = stand.link().await;
-    let (one, other) =
-        tokio::join!(stand.accept(&link, "ann@example.com"), stand.accept(&link, "eve@example.com"));
+    let (one, other) = tokio::join!(
+        stand.accept(&link, "ann@example.com"),
+        stand.accept(&link, "eve@example.com")
+    );
     assert_eq!([one.is_ok(), other.is_ok()].iter().filter(|ok| **ok).count(), 1);
     assert_eq!(stand.bench.again().await.len(), 1);
 }

@@ -79,7 +79,8 @@ pub(super) fn check(password: &str, names: &[&str]) -> Result<(), Weak> {
         own.extend(name.split_once('@').map(|(local, _)| local.to_owned()));
         own.push(name);
     }
-    let own: Vec<&str> = own.iter().map(String::as_str).filter(|name| name.len() > 3).collect();
+    let mut own: Vec<&str> = own.iter().map(String::as_str).filter(|name| name.len() > 3).collect();
+    own.sort_unstable_by_key(|name| std::cmp::Reverse(name.len()));
     if rest(&plain, &own) < 4 {
         return Err(Weak::Name);
     }
