@@ -78,6 +78,9 @@ pub struct Bearer {
     pub parent: Option<Arc<str>>,
     /// Whether the agent stands beside its client in the settings (`client_credentials`).
     pub is_by_client: bool,
+    /// Whether the client is one of the settings: the token ends where it is taken out there,
+    /// or may not reach the resource any more.
+    pub is_of_settings: bool,
 }
 
 /// What the credential is good for.

@@ -233,6 +233,7 @@ impl AuthorizationServer {
             iat_ms: now.as_millis(),
             sub_kind: pending.subject.kind(),
             by_client: bearer.is_by_client,
+            of_settings: bearer.is_of_settings,
             auth_time: bearer.authenticated.map(seconds),
             amr: pending.amr.clone(),
             act: pending.actor.clone().map(|sub| Actor { sub }),

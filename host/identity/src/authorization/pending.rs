@@ -11,7 +11,7 @@ use tidegate_model as model;
 
 use super::{
     AuthorizationServer,
-    client::{Client, GrantType},
+    client::{Client, ClientKind, GrantType},
     code::CodeRow,
     device::{Approval, DeviceRow},
     error::{ErrorCode, Incident, Replayed, TokenRefused},
@@ -195,6 +195,7 @@ impl Asking<'_> {
             grant_expires: expires,
             parent: draft.parent.map(|id| id.to_string().into()),
             is_by_client: matches!(draft.subject, Subject::Client(_)),
+            is_of_settings: self.client.kind == ClientKind::Settings,
         });
         let org = self.server.ground.issuer.org();
         let caller = draft.subject.caller(org, &bearer);

@@ -63,6 +63,9 @@ pub(crate) struct Claims {
     /// Whether the agent stands in the settings beside its client, not in the directory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) by_client: bool,
+    /// Whether the client stands in the settings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_settings: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) auth_time: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -40,6 +40,9 @@ pub enum AccessRefused {
     /// Its grant was revoked or has ended.
     #[error("its grant was revoked or has ended")]
     Revoked,
+    /// Its client was taken out of the settings, or may not go there any more.
+    #[error("its client may not have it any more")]
+    Client,
     /// Whom it stands for may not come any more, or was signed out since.
     #[error("whom it stands for was deactivated or signed out")]
     Inactive,
@@ -123,6 +126,7 @@ impl AccessTokens {
         }
         self.check_grants(&known.grant, known.parent.as_ref())?;
         let settings = self.settings.load();
+        check_client(&settings, &known.bearer)?;
         let issued = known.bearer.issued;
         if known.subject.is_current(&self.directory, &settings) {
             if !known.subject.is_active(issued) {
@@ -166,6 +170,7 @@ impl AccessTokens {
             return Err(AccessRefused::Revoked);
         }
         let settings = self.settings.load();
+        check_client(&settings, bearer)?;
         let subject = self.subject(&settings, caller.user(), caller.kind(), bearer)?;
         let caller = subject.caller(self.issuer.org(), bearer);
         Ok((caller, Some(bearer.grant_expires)))
@@ -223,6 +228,18 @@ impl AccessTokens {
             grant_expires: moment(claims.grant_exp),
             parent: claims.parent_gid.map(|id| id.to_string().into()),
             is_by_client: claims.by_client,
+            is_of_settings: claims.of_settings,
         })
     }
+}
+
+/// Whether the settings let this client have the token still, if it is one of theirs.
+fn check_client(settings: &Settings, bearer: &Bearer) -> Result<(), AccessRefused> {
+    if !bearer.is_of_settings {
+        return Ok(());
+    }
+    let entry = settings.clients.get(&*bearer.client).ok_or(AccessRefused::Client)?;
+    let reaches = entry.vmcps.is_empty()
+        || matches!(&bearer.resource, Resource::Vmcp(vmcp) if entry.vmcps.contains(vmcp));
+    if reaches { Ok(()) } else { Err(AccessRefused::Client) }
 }

@@ -43,9 +43,11 @@ pub(crate) fn alive(
     directory.user(user).filter(|person| person.user.kind == kind && is_active(person, since))
 }
 
-/// What was issued in the very moment of a sign-out does not count either.
+/// What was issued in the very moment of a sign-out does not count either, nor what somebody
+/// had who was removed and whose name was given to somebody else.
 fn is_active(person: &Person, since: Timestamp) -> bool {
-    person.user.active && since > person.user.not_before
+    let user = &person.user;
+    user.active && since > user.not_before && since >= user.created
 }
 
 impl Subject {
