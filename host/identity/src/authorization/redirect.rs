@@ -5,7 +5,11 @@
 //! (RFC 8252 section 7.3, RFC 9700 section 4.1). Nothing is normalised: what a browser could
 //! read otherwise than we do is refused. Knows no client.
 
-use std::{fmt, net::Ipv4Addr, net::Ipv6Addr, sync::Arc};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use url::form_urlencoded;
 
