@@ -253,7 +253,7 @@ async fn sessions_are_listed_and_ended_by_whom_they_belong_to() {
     assert_eq!(ended.id, one.session.id);
     assert!(bench.sessions.end(&one.session.id).await.unwrap().is_none());
     assert!(bench.find(&one.cookie).await.is_none());
-    assert_eq!(ids().await, [two.session.id.clone()]);
+    assert_eq!(ids().await, std::slice::from_ref(&two.session.id));
     let ended = bench.sessions.end_user(user).await.unwrap();
     assert_eq!(ended.len(), 1);
     assert!(ids().await.is_empty() && bench.find(&two.cookie).await.is_none());

@@ -309,6 +309,7 @@ fn provider(issuer: &str, preset: Preset) -> Provider {
 
 async fn serve(listener: TcpListener, tls: TlsAcceptor, book: Arc<Mutex<Book>>) {
     while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).unwrap();
         let (tls, book) = (tls.clone(), Arc::clone(&book));
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(stream).await else { return };
