@@ -22,7 +22,7 @@ mod script;
 mod session;
 mod tests;
 
-pub(crate) use browser::{Browser, Cookie, Page};
+pub(crate) use browser::{Browser, Cookie, Form, Page};
 pub(crate) use client::{Client, EventStream, Response, Rpc, modern_params};
 pub(crate) use gateway::{CliOutput, Setup, TestGateway};
 pub(crate) use load::{Load, trace_of};

@@ -30,8 +30,8 @@ async fn settle(gateway: &TestGateway, browser: &Browser) -> Page {
     let link = link.unwrap_or_else(|| panic!("no link: {log}"));
     let at = link.find("http").unwrap_or_else(|| panic!("{link}"));
     let page = browser.open(link[at..].trim_matches(['"', '\'', '`'])).await;
-    let form = page.form("Make the account");
-    let form = form.set("email", OWNER).set("name", "Olga").set("password", PASSWORD);
+    let form = page.form("Go on");
+    let form = form.set("email", OWNER).set("password", PASSWORD);
     let page = browser.submit(&page, &form).await;
     assert!(page.status() < 400, "{}", page.text());
     page

@@ -7,8 +7,8 @@ use crate::support::{Browser, Page};
 
 /// Groups decide which virtual MCP is whose.
 const BY_GROUP: &str = r#"
-permit (principal in Group::"sales", action, resource in Vmcp::"main");
-permit (principal in Role::"auditor", action, resource in Vmcp::"other");
+permit (principal in Group::"sales", action, resource in VirtualMcp::"main");
+permit (principal in Role::"auditor", action, resource in VirtualMcp::"other");
 "#;
 
 /// A sign-in that must not succeed: the page that somebody is left with.

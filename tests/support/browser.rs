@@ -17,8 +17,8 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use url::Url;
 
-pub(crate) use self::jar::Cookie;
-use self::{html::Form, jar::Jar, origin::Step};
+pub(crate) use self::{html::Form, jar::Cookie};
+use self::{jar::Jar, origin::Step};
 use super::patiently;
 
 mod html;

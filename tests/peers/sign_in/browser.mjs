@@ -31,7 +31,11 @@ let problems = [];
 let status = null;
 
 page.on("console", (message) => {
-  if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
+  // What could not be loaded is told below, with more about it.
+  const told = message.text().startsWith("Failed to load resource");
+  if (["error", "warning"].includes(message.type()) && !told) {
+    problems.push(`console: ${message.text()}`);
+  }
 });
 page.on("pageerror", (error) => problems.push(`script: ${error}`));
 page.on("requestfailed", (request) => {
@@ -67,8 +71,23 @@ function beyond() {
   return root.scrollWidth > root.clientWidth ? [root.scrollWidth, root.clientWidth] : null;
 }
 
+// A page may go on by itself while it is looked at: then the next one is.
+async function settled(work) {
+  for (;;) {
+    await page.waitForLoadState("load");
+    try {
+      return await work();
+    } catch (error) {
+      if (!String(error).includes("context was destroyed")) throw error;
+    }
+  }
+}
+
 async function shown(more) {
-  await page.waitForLoadState("load");
+  return settled(() => look(more));
+}
+
+async function look(more) {
   if (page.url().startsWith("http")) problems.push(...(await page.evaluate(inspect)));
   const text = async (where) => (await page.locator(where).first().innerText()).trim();
   const heading = (await page.locator("h1").count()) ? await text("h1") : "";

@@ -281,7 +281,7 @@ createInterface({ input: process.stdin })
     try {
       console.log(JSON.stringify((await commands[command.do](command)) ?? {}));
     } catch (error) {
-      console.log(JSON.stringify({ failed: String(error.stack ?? error) }));
+      console.log(JSON.stringify({ failed: `${error.stack ?? error} ${error.cause ?? ""}` }));
     }
   })
   .on("close", () => process.exit(0));

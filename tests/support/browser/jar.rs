@@ -58,8 +58,12 @@ impl Jar {
     pub(super) fn set(&mut self, url: &Url, line: &str) {
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next().unwrap().split_once('=').unwrap();
+        let named = |part: &str| {
+            let (name, value) = part.split_once('=')?;
+            name.eq_ignore_ascii_case("path").then(|| value.to_owned())
+        };
+        let path = parts.clone().find_map(named);
         let attributes: Vec<String> = parts.map(str::to_ascii_lowercase).collect();
-        let path = attributes.iter().find_map(|it| it.strip_prefix("path=")).map(str::to_owned);
         // Without one, it is the folder of what was asked for.
         let folder = url.path().rsplit_once('/').map_or("", |(folder, _)| folder);
         let folder = if folder.is_empty() { "/" } else { folder };

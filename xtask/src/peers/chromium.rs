@@ -18,6 +18,12 @@ use crate::step::{capture, command, found, run};
 const NAME: &str = "chromium";
 /// Beside what it depends on: a machine without a screen may have no letters to write with.
 const FONTS: &str = "fonts-dejavu-core";
+/// What they are for.
+const FAMILIES: [(&str, &str); 3] = [
+    ("system-ui", "DejaVu Sans"),
+    ("sans-serif", "DejaVu Sans"),
+    ("monospace", "DejaVu Sans Mono"),
+];
 /// How deep libraries lie below `usr/lib`.
 const DEPTH: usize = 4;
 
@@ -88,9 +94,10 @@ fn script(folder: &Path) -> Result<String> {
     let cache = folder.join("fonts-cache");
     let text = format!(
         "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\n  \
-         <dir>/usr/share/fonts</dir>\n  <dir>{}</dir>\n  <cachedir>{}</cachedir>\n</fontconfig>\n",
+         <dir>/usr/share/fonts</dir>\n  <dir>{}</dir>\n  <cachedir>{}</cachedir>\n{}</fontconfig>\n",
         own.display(),
-        cache.display()
+        cache.display(),
+        FAMILIES.map(|(family, font)| alias(family, font)).concat()
     );
     fs::write(&fonts, text)?;
     let program = folder.join("usr/lib/chromium/chromium");
@@ -103,6 +110,11 @@ fn script(folder: &Path) -> Result<String> {
         fonts.display(),
         program.display()
     ))
+}
+
+/// Which font stands for a family of no name.
+fn alias(family: &str, font: &str) -> String {
+    format!("  <alias><family>{family}</family><prefer><family>{font}</family></prefer></alias>\n")
 }
 
 fn folders_of_libraries(folder: &Path, depth: usize, into: &mut BTreeSet<PathBuf>) {
