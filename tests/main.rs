@@ -1,11 +1,15 @@
 //! The one integration binary: the gateway as a whole, and the shape of the tree.
 
 #[cfg(test)]
+mod admin_api;
+#[cfg(test)]
 mod administering;
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod authorizing;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]

@@ -66,7 +66,7 @@ async fn health_and_metrics_have_a_listener_of_their_own() {
     ] {
         assert!(text.lines().any(|found| found == line), "`{line}` in\n{text}");
     }
-    for gauge in ["tidegate_revision ", "tidegate_audit_rows "] {
+    for gauge in [r#"tidegate_revision{org="default"} "#, "tidegate_audit_rows "] {
         let value = text.lines().find_map(|line| line.strip_prefix(gauge));
         let value = value.and_then(|value| value.parse::<f64>().ok());
         assert!(value.is_some_and(|value| value >= 1.0), "`{gauge}` in\n{text}");

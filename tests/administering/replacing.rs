@@ -120,7 +120,7 @@ async fn check_figures(gateway: &TestGateway, rows: &[&Value], hashes: &BTreeSet
     let metrics = gateway.ops("/metrics").send(hyper::Method::GET, &[], "").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     let line = format!(
-        "tidegate_plugin_hooks_total{{plugin=\"p\",version=\"{}\",end=\"proceed\"}} {}",
+        "tidegate_plugin_hooks_total{{org=\"default\",plugin=\"p\",version=\"{}\",end=\"proceed\"}} {}",
         last["version"].as_str().unwrap(),
         last["calls"]
     );
@@ -132,7 +132,7 @@ async fn check_figures(gateway: &TestGateway, rows: &[&Value], hashes: &BTreeSet
         "guest_ticks_total{",
     ];
     for name in series {
-        let line = format!("tidegate_plugin_{name}plugin=\"p\"");
+        let line = format!("tidegate_plugin_{name}org=\"default\",plugin=\"p\"");
         assert!(metrics.contains(&line), "{line}\n{metrics}");
     }
     let status = gateway.cli(&["status"]).await.stdout;

@@ -83,7 +83,6 @@ impl Identity {
             clock: Arc::clone(&gateway.clock),
             egress: Arc::clone(&gateway.foundation.egress),
         };
-        let changes = ground.store.watch();
         let directory = Directory::open(&ground, settings).await?;
         let identity = Arc::new(Self {
             keys: StoredKeys::open(&ground).await?,
@@ -99,6 +98,8 @@ impl Identity {
             directory,
             ground,
         });
+        // Nobody listens yet who would have to look again at what opening has written.
+        let changes = identity.ground.store.watch();
         let attending = Arc::clone(&identity).attend(Arc::clone(gateway), changes);
         tokio::spawn(ended.clone().run_until_cancelled_owned(attending));
         Ok(identity)

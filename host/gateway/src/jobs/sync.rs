@@ -26,7 +26,8 @@ use tokio::sync::{
 use crate::{
     assembly::offers,
     control::Control,
-    notices::{Notice, Notices},
+    notices::Notice,
+    organisation::Organisation,
     records::RecordError,
 };
 
@@ -80,14 +81,14 @@ pub(crate) async fn run(
     let announced = Announced::default();
     let updates = connector.updates();
     tokio::join!(
-        listening(&control.org.notices, &*connector, updates, &announced),
+        listening(&control.org, &*connector, updates, &announced),
         listing(&control, &*connector, first, &announced),
     );
 }
 
 /// Hands on what the connector tells of its own accord, until it is closed.
 async fn listening(
-    notices: &Notices,
+    org: &Organisation,
     connector: &dyn Connector,
     mut updates: Receiver<Update>,
     announced: &Announced,
@@ -97,11 +98,11 @@ async fn listening(
         match updates.recv().await {
             Ok(Update::Changed(list)) => announced.add([list]),
             Ok(Update::Resource(params)) => {
-                notices.tell(Notice::Resource { connector: id(), params });
+                org.notices.tell(Notice::Resource { connector: id(), params });
             }
-            Ok(Update::Task(params)) => notices.tell(Notice::Task { connector: id(), params }),
+            Ok(Update::Task(params)) => org.notices.tell(Notice::Task { connector: id(), params }),
             Err(RecvError::Lagged(lost)) => {
-                tracing::warn!(connector = %connector.id(), lost, "the connector tells more than can be heard");
+                tracing::warn!(org = %org.id, connector = %connector.id(), lost, "the connector tells more than can be heard");
                 announced.add([List::Tools, List::Prompts, List::Resources]);
             }
             Err(RecvError::Closed) => return,
@@ -130,7 +131,7 @@ async fn listing(
                 NOW_AND_THEN
             }
             Err(error) => {
-                tracing::warn!(connector = %connector.id(), %error, "the connector's lists cannot be read");
+                tracing::warn!(org = %control.org.id, connector = %connector.id(), %error, "the connector's lists cannot be read");
                 let wait = pause;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 wait
@@ -161,7 +162,7 @@ async fn take(
     let id = connector.id();
     for dropped in &list.dropped {
         let name = dropped.name.as_deref().unwrap_or("(without a name)");
-        tracing::warn!(connector = %id, list = dropped.list, name, reason = dropped.reason, "an entry is left out");
+        tracing::warn!(org = %control.org.id, connector = %id, list = dropped.list, name, reason = dropped.reason, "an entry is left out");
     }
     let announced = announced.into_iter().map(|list| (id.clone(), list));
     match keep(control, connector, list).await {
@@ -170,6 +171,7 @@ async fn take(
         }),
         Ok(Some(offer)) => {
             tracing::info!(
+                org = %control.org.id,
                 connector = %id,
                 tools = offer.tools.len(),
                 prompts = offer.prompts.len(),
@@ -180,7 +182,7 @@ async fn take(
             control.request_refresh(announced);
         }
         Err(error) => {
-            tracing::error!(connector = %id, %error, "the connector's record cannot be kept");
+            tracing::error!(org = %control.org.id, connector = %id, %error, "the connector's record cannot be kept");
         }
     }
 }
@@ -195,7 +197,7 @@ async fn keep(
     let mut offer = list.offer;
     if !list.unread.is_empty() {
         for unread in &list.unread {
-            tracing::warn!(connector = %connector.id(), list = unread.method, reason = unread.reason, "a list cannot be read; what is known of it stays");
+            tracing::warn!(%org, connector = %connector.id(), list = unread.method, reason = unread.reason, "a list cannot be read; what is known of it stays");
         }
         let before = records.offer(org, connector.id()).await?;
         let before = before.map(|record: Json| offers::approved(connector.id(), &record, None));

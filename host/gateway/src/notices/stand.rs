@@ -261,6 +261,7 @@ impl Stand {
         });
         gateway.add(Arc::clone(&org));
         let (gateway, revisions) = (Arc::new(gateway), AtomicU64::new(0));
+        org.identify(&gateway, &Arc::default()).await.unwrap();
         Self { gateway, org, clock, revisions, _dir: dir }
     }
 
