@@ -148,7 +148,8 @@ async fn what_only_one_may_have_nobody_else_gets() {
     ann.external_id = Some("x".into());
     bench.directory.add(ann).await.unwrap();
     let bob = other.add(bench.user("bob")).await.unwrap().user.id.clone();
-    let cases: [(&str, fn(&mut User)); 3] = [
+    type Edit = fn(&mut User);
+    let cases: [(&str, Edit); 3] = [
         ("e-mail address", |user| user.email = Some("ann@example.com".into())),
         ("link", |user| user.links = vec![link("okta", "1")]),
         ("external id", |user| user.external_id = Some("x".into())),

@@ -6,7 +6,7 @@
 //! and never becomes that of a later user of the same name.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -15,24 +15,18 @@ use std::{
 };
 
 use model::{KeyId, OrgId, Secret, Timestamp, UserId, VmcpId};
-use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tidegate_model as model;
-use tidegate_store::{
-    Batch, Change, Changes, Event, Expect, Op, Put, Record, Scan, StoreError, Table,
-};
+use tidegate_store::{Batch, Change, Changes, Event, Expect, Op, Put, Scan, StoreError, Table};
 
+mod row;
 #[cfg(test)]
 mod tests;
 
 use super::api_key::{KeyHash, KeyRefused, generate};
-use crate::{
-    Caller, Ground, SignIn,
-    directory::{Directory, Person},
-};
+use crate::{Caller, Ground, SignIn, directory::Directory};
+use row::{Entry, KeyRow, Keys, PREFIX, SCHEMA, entry, key_of, row_key};
 
-const SCHEMA: u32 = 1;
-const PREFIX: &[u8] = b"key\0";
 /// Rows that are read at once.
 const PAGE: usize = 1_000;
 /// How often a key's last use is written down at most.
@@ -101,89 +95,6 @@ pub enum StoredKeyError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// The value of a row.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct KeyRow {
-    id: KeyId,
-    hash: String,
-    user: UserId,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    vmcps: Vec<VmcpId>,
-    created: Timestamp,
-    created_by: UserId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_used: Option<Timestamp>,
-}
-
-/// A key in memory.
-#[derive(Debug)]
-struct Entry {
-    row: KeyRow,
-    hash: KeyHash,
-    version: u64,
-    /// Milliseconds since 1970 of the last use; 0 for none.
-    used: AtomicU64,
-}
-
-impl Entry {
-    fn of(row: KeyRow, version: u64) -> Option<Self> {
-        let hash = row.hash.parse().ok()?;
-        let used = AtomicU64::new(row.last_used.map_or(0, Timestamp::as_millis));
-        Some(Self { row, hash, version, used })
-    }
-
-    fn shown(&self) -> StoredKey {
-        let row = self.row.clone();
-        let used = self.used.load(Ordering::Relaxed);
-        StoredKey {
-            id: row.id,
-            user: row.user,
-            vmcps: row.vmcps,
-            created: row.created,
-            created_by: row.created_by,
-            expires: row.expires,
-            last_used: (used > 0).then(|| Timestamp::from_millis(used)),
-        }
-    }
-
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.row.expires.is_some_and(|end| end <= now)
-    }
-
-    /// Whether it is this person's: not that of somebody who had the name before.
-    fn is_of(&self, person: &Person) -> bool {
-        person.user.active && person.user.created <= self.row.created
-    }
-}
-
-#[derive(Debug, Default)]
-struct Keys {
-    by_hash: HashMap<KeyHash, Arc<Entry>>,
-    by_id: BTreeMap<KeyId, Arc<Entry>>,
-}
-
-impl Keys {
-    fn put(&mut self, entry: Entry) {
-        if self.by_id.get(&entry.row.id).is_some_and(|known| known.version >= entry.version) {
-            return;
-        }
-        let id = entry.row.id.clone();
-        let used = self.remove(&id).map_or(0, |old| old.used.load(Ordering::Relaxed));
-        entry.used.fetch_max(used, Ordering::Relaxed);
-        let entry = Arc::new(entry);
-        self.by_hash.insert(entry.hash, Arc::clone(&entry));
-        self.by_id.insert(id, entry);
-    }
-
-    fn remove(&mut self, id: &KeyId) -> Option<Arc<Entry>> {
-        let old = self.by_id.remove(id)?;
-        self.by_hash.remove(&old.hash);
-        Some(old)
-    }
 }
 
 /// The stored keys of one organisation.
@@ -416,7 +327,7 @@ impl StoredKeys {
     }
 
     async fn read_all(&self) -> Result<(), StoredKeyError> {
-        let (mut seen, mut after) = (std::collections::BTreeSet::new(), None);
+        let (mut seen, mut after) = (BTreeSet::new(), None);
         loop {
             let (table, org, prefix) = (Table::Client, self.org().clone(), PREFIX.to_vec());
             let scan = Scan { table, org, prefix, after, limit: PAGE };
@@ -462,25 +373,4 @@ impl StoredKeys {
     fn lock(&self) -> RwLockWriteGuard<'_, Keys> {
         self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn row_key(id: &KeyId) -> Vec<u8> {
-    [PREFIX, id.as_str().as_bytes()].concat()
-}
-
-fn key_of(key: &[u8]) -> Option<KeyId> {
-    KeyId::new(std::str::from_utf8(key.strip_prefix(PREFIX)?).ok()?).ok()
-}
-
-/// The key in a row; none that works where it cannot be read.
-fn entry(id: &KeyId, record: &Record) -> Result<Option<Entry>, StoredKeyError> {
-    if record.schema > SCHEMA {
-        return Err(StoredKeyError::Newer);
-    }
-    let row: Option<KeyRow> = serde_json::from_slice(&record.value).ok();
-    let entry = row.filter(|row| row.id == *id).and_then(|row| Entry::of(row, record.version));
-    if entry.is_none() {
-        tracing::error!(key.id = %id, "an API key cannot be read and does not work");
-    }
-    Ok(entry)
 }

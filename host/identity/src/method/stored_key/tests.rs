@@ -1,7 +1,5 @@
 //! Keys that the gateway made: used, ended, remembered.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::{
     directory::{Bench, Kind, User, id},
