@@ -330,7 +330,7 @@ impl AuthorizationServer {
             kind: who.user.kind,
             scopes: granted.both(open.row.scopes).with(base),
             authenticated: at.auth_time,
-            amr: at.amr,
+            amr: at.few_ways(),
             session: at.session,
             at: self.ground.clock.now(),
         };

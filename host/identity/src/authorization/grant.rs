@@ -128,8 +128,8 @@ pub struct Grant {
     pub expires: Timestamp,
 }
 
-/// A grant as stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A grant as stored. Cannot be printed: it holds what refresh tokens are made with.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct GrantRow {
     pub(crate) user: UserId,
     #[serde(default)]

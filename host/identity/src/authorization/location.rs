@@ -3,12 +3,22 @@
 //! Owns how answers are appended (RFC 6749 section 4.1.2, with `iss` of RFC 9207 in every one
 //! of them). Whether the URI is the client's has been checked by whoever makes one.
 
+use std::fmt;
+
 use super::{error::ErrorCode, redirect::RedirectUri};
 use crate::Issuer;
 
 /// A URL to send the browser to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Location(String);
+
+impl fmt::Debug for Location {
+    /// Without its query, which may hold a code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (place, _) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        write!(f, "Location({place})")
+    }
+}
 
 impl Location {
     /// The redirect URI with these parameters added to its query, `state` as it came, and `iss`.

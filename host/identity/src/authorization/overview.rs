@@ -38,8 +38,10 @@ impl AuthorizationServer {
         Ok(self.grants.revoke(id).await?.is_some())
     }
 
-    /// Ends all grants of a user and forgets what they agreed to; how many there were. Tokens
-    /// without a grant end through [`Directory::sign_out_everywhere`].
+    /// Ends all grants of a user and forgets what they agreed to; how many there were. Codes that
+    /// nobody has redeemed yet end through
+    /// [`sign_out_everywhere`](crate::directory::Directory::sign_out_everywhere), which belongs
+    /// before this wherever somebody is to be put out.
     pub async fn revoke_user(&self, user: &UserId) -> Result<usize, AuthorizationError> {
         let ids = self.grants.ids_of(user).await?;
         let count = self.revoke_all(ids).await?;

@@ -4,7 +4,7 @@
 //! token has changed nothing yet, but for what ends because it was presented twice. It becomes
 //! one through [`AuthorizationServer::issue`](super::AuthorizationServer::issue) alone.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use model::{Secret, Timestamp};
 use tidegate_model as model;
@@ -29,12 +29,19 @@ use crate::{
 };
 
 /// A request of a client at an endpoint that it calls itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Form<'a> {
     /// The values of its `Authorization` headers.
     pub authorization: &'a [&'a str],
     /// The form's fields, decoded, in the order in which they came.
     pub fields: &'a [(String, String)],
+}
+
+impl fmt::Debug for Form<'_> {
+    /// Without values: secrets are among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.fields.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 impl<'a> Form<'a> {
@@ -44,7 +51,6 @@ impl<'a> Form<'a> {
 }
 
 /// A token that may be issued once policy agrees. Dropping it leaves everything as it was.
-#[derive(Debug)]
 pub struct Pending {
     pub(super) subject: Subject,
     pub(super) bearer: Arc<Bearer>,
@@ -85,15 +91,10 @@ pub(super) enum Source {
     Free,
 }
 
-impl std::fmt::Debug for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Code { .. } => "Code",
-            Self::Device { .. } => "Device",
-            Self::Refresh(_) => "Refresh",
-            Self::Assertion { .. } => "Assertion",
-            Self::Free => "Free",
-        })
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (way, user) = (self.way.name(), self.subject.user());
+        write!(f, "Pending({way} of {user} for {:?})", self.bearer.resource)
     }
 }
 

@@ -279,13 +279,18 @@ fn is_host(host: &str) -> bool {
     !is_number || host.parse::<Ipv4Addr>().is_ok_and(|address| address.to_string() == host)
 }
 
-/// A private-use scheme: a reversed domain name, so that `javascript:` and its kin are none.
+/// Schemes of well-known MCP clients that are no domain name turned around, as RFC 8252 section
+/// 7.1 asks.
+const KNOWN_APPS: [&str; 5] = ["cursor", "vscode", "vscode-insiders", "windsurf", "zed"];
+
+/// A private-use scheme: a reversed domain name or a known one, so that `javascript:` and its
+/// kin are none.
 fn check_app(scheme: &str, rest: &str) -> Result<(), BadRedirect> {
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.bytes().all(|b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+')
         })
-        && scheme.contains('.')
+        && (scheme.contains('.') || KNOWN_APPS.contains(&scheme))
         && scheme.split('.').all(|part| !part.is_empty());
     if !is_scheme || !rest.starts_with('/') {
         return Err(BadRedirect::Scheme);

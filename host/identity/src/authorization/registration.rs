@@ -16,11 +16,11 @@ use serde::Serialize;
 use tidegate_model as model;
 use tidegate_store::{Batch, Expect, MAX_VALUE, Op, Put, Record, Scan, StoreError, Table};
 
-use super::jwks::PublicKeys;
 use super::client::{
     ApplicationType, BadMetadata, Client, ClientAuthentication, ClientId, ClientKeys,
     ClientMetadata, Clients, GrantType, RegisteredEntry, SecretHash, WantedAuthentication, object,
 };
+use super::jwks::PublicKeys;
 use crate::{Ground, Settings};
 use quota::Quota;
 use row::Stored;

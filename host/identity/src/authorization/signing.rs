@@ -31,7 +31,7 @@ const LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// How long it verifies afterwards.
 const AFTERLIFE: Duration = LONGEST.saturating_add(Duration::from_secs(600));
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct KeyRow {
     #[serde(with = "spelling::key")]
     seed: spelling::key::Key,

@@ -242,7 +242,10 @@ fn read_grants(object: Raw<'_>) -> Result<Vec<GrantType>, BadMetadata> {
         GrantType::JwtBearer,
     ];
     let named = texts(object, "grant_types")?;
-    let named = named.unwrap_or_else(|| vec![GrantType::AuthorizationCode.name().to_owned()]);
+    // The default would be the code alone, and its client back every ten minutes: what it may
+    // take without asking is the server's to say (section 3.2.1).
+    let usual = [GrantType::AuthorizationCode, GrantType::RefreshToken];
+    let named = named.unwrap_or_else(|| usual.map(|grant| grant.name().to_owned()).to_vec());
     let is_named = |grant: &GrantType| named.iter().any(|name| name == grant.name());
     let grants: Vec<_> = own.into_iter().filter(is_named).collect();
     let answers = texts(object, "response_types")?;

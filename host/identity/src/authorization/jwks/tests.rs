@@ -136,7 +136,7 @@ fn a_good_token_is_read() {
     assert!(verified.has("extra") && !verified.has("nonce"));
     assert_eq!(verified.claim::<u64>("extra"), None);
 
-    let header = json!({"alg": "ES256", "kid": "ec", "typ": "application/TEST+jwt"});
+    let header = json!({"alg": "ES256", "kid": "ec", "typ": "application/TEST+jwt", "x5t": "AAAA"});
     let signed = format!("{}.{}", encode(&header), encode(&claims()));
     let signature = crypto::sign(signed.as_bytes(), &ec_key, Algorithm::ES256).unwrap();
     let token = format!("{signed}.{signature}");

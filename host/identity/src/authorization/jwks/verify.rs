@@ -98,7 +98,7 @@ pub enum TokenRefused {
     /// Not three parts of base64url, not JSON, or too long.
     #[error("it is no signed token")]
     Form,
-    /// A header member beside `alg`, `kid` and `typ`.
+    /// A header member beside `alg`, `kid`, `typ` and a certificate's digest, which is not looked at.
     #[error("its header says more than `alg`, `kid` and `typ`")]
     Header,
     /// An algorithm that its issuer does not use, or that is never taken.
@@ -169,7 +169,9 @@ impl<'a> Parts<'a> {
         }
         let header = object(header)?;
         let header = Raw::from_checked(header.as_str());
-        if header.members().any(|it| !matches!(&*it.key, "alg" | "kid" | "typ")) {
+        // Entra names the certificate of its key as well, which says nothing that `kid` does not.
+        let is_known = |name: &str| matches!(name, "alg" | "kid" | "typ" | "x5t" | "x5t#S256");
+        if header.members().any(|it| !is_known(&it.key)) {
             return Err(TokenRefused::Header);
         }
         let text = |name| match header.get(name) {

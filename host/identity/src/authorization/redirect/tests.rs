@@ -45,6 +45,7 @@ fn places_are_told_apart() {
             "http://localhost:6274",
         ),
         ("com.example.app:/cb", Place::App, "com.example.app:", "com.example.app:"),
+        ("cursor://app.name/oauth/callback", Place::App, "cursor:", "cursor:"),
         ("com.example.app://cb/x", Place::App, "com.example.app:", "com.example.app:"),
     ] {
         let uri = parse(text);
@@ -76,7 +77,7 @@ fn bad_ones_are_refused_with_the_rule() {
         ("about:blank", Scheme),
         ("blob:https://app.example.com/x", Scheme),
         ("ftp://app.example.com/", Scheme),
-        ("cursor://x/cb", Scheme),
+        ("cursors://x/cb", Scheme),
         ("com.example.app:cb", Scheme),
         (".example:/cb", Scheme),
         ("com..example:/cb", Scheme),

@@ -57,6 +57,16 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
+async fn who_names_no_grants_may_refresh() {
+    let bench = Bench::new().await;
+    let mut body = plain();
+    body.as_object_mut().unwrap().remove("grant_types");
+    let (client, answer) = bench.register(&body).await.unwrap();
+    assert_eq!(client.grant_types, [GrantType::AuthorizationCode, GrantType::RefreshToken]);
+    assert_eq!(answer["grant_types"], json!(["authorization_code", "refresh_token"]));
+}
+
+#[tokio::test]
 async fn a_registered_client_is_found_as_it_was_registered() {
     let bench = Bench::new().await;
     let (client, answer) = bench.register(&plain()).await.unwrap();

@@ -266,3 +266,44 @@ async fn a_client_without_refresh_gets_none_unless_it_may() {
         assert_eq!(body.get("refresh_token").is_some(), has_refresh);
     }
 }
+
+#[tokio::test]
+async fn what_a_provider_says_of_a_sign_in_is_bounded() {
+    let bench = Bench::new().await;
+    let request = bench.request(&Bench::query("public", SALES)).await;
+    let amr = (0..10_000).map(|at| format!("way{at}")).chain(["x".repeat(33)]).rev().collect();
+    let at = SignInFacts { amr, ..bench.signed_in() };
+    let to = bench.server.approve(&bench.ann(), at, &request, request.scopes, false).await;
+    let code = answer(&to.unwrap()).remove("code").unwrap();
+    let reply = bench.token(&Bench::redeeming("public", &code)).await.unwrap();
+    let body = reply.access_token.expose().split('.').nth(1).unwrap();
+    let claims: serde_json::Value =
+        serde_json::from_slice(&spelling::from_base64url(body).unwrap()).unwrap();
+    let ways = claims["amr"].as_array().unwrap();
+    assert_eq!((ways.len(), &ways[0]), (8, &"way9999".into()));
+}
+
+#[tokio::test]
+async fn nothing_that_is_secret_can_be_printed() {
+    let bench = Bench::new().await;
+    let request = bench.request(&Bench::query("public", SALES)).await;
+    let facts = bench.signed_in();
+    let to = bench.server.approve(&bench.ann(), facts, &request, request.scopes, false).await;
+    let to = to.unwrap();
+    let code = answer(&to).remove("code").unwrap();
+    let form = Bench::redeeming("confidential", &code);
+    let whole = Form { authorization: &[], fields: &form };
+    let printed = format!("{to:?} {request:?} {whole:?}");
+    let form = Bench::redeeming("public", &code);
+    let pending = bench.pending(&form).await.unwrap();
+    let printed = format!("{printed} {pending:?}");
+    let reply = bench.server.issue(pending).await.unwrap();
+    bench.at(SALES, &reply.access_token).unwrap();
+    let printed = format!("{printed} {reply:?} {:?}", bench.server);
+    let refresh = reply.refresh_token.unwrap();
+    for secret in
+        [&code, VERIFIER, CHALLENGE, SECRET, reply.access_token.expose(), refresh.expose()]
+    {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}

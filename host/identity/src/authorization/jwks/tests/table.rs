@@ -45,7 +45,6 @@ fn headers() -> Vec<Row> {
         head("jku", "jku", json!("https://evil.example/keys"), Header),
         head("x5u", "x5u", json!("https://evil.example/cert"), Header),
         head("x5c", "x5c", json!(["MIIB"]), Header),
-        head("x5t", "x5t", json!("abc"), Header),
         head("crit", "crit", json!(["exp"]), Header),
         head("empty crit", "crit", json!([]), Header),
         head("b64", "b64", json!(false), Header),
