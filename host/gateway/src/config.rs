@@ -8,6 +8,7 @@ pub mod connector;
 pub mod directory;
 pub mod identity;
 pub mod key;
+pub mod machine;
 pub mod organisations;
 pub mod plugin;
 pub mod problem;

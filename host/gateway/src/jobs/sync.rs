@@ -24,10 +24,7 @@ use tokio::sync::{
 };
 
 use crate::{
-    assembly::offers,
-    control::Control,
-    notices::Notice,
-    organisation::Organisation,
+    assembly::offers, control::Control, notices::Notice, organisation::Organisation,
     records::RecordError,
 };
 

@@ -13,7 +13,7 @@ use super::{
     route::{Body, Done},
 };
 use crate::{
-    config::{Resources, resources::Change},
+    config::{Resources, machine, resources::Change},
     control::{ApplyError, summary},
 };
 
@@ -70,8 +70,17 @@ pub(super) async fn apply(
 }
 
 /// Refuses what would let somebody hand out more than they have: policies, keys and the way in
-/// are for owners to change.
+/// are for owners to change. What reaches the machine is for whoever runs the gateway.
 fn within_reach(asked: &Asked, wanted: &Apply) -> Result<(), Failed> {
+    if !asked.is_local()
+        && let Some(reached) = machine::reached(&asked.revision.resources, &wanted.resources)
+    {
+        let words = format!(
+            "{reached} would reach the machine that the gateway runs on (its programs, files, \
+             secrets or network): that is changed there, in its files or with `tidegate apply`"
+        );
+        return Err(Failed::denied(&words));
+    }
     if asked.is_owner() {
         return Ok(());
     }
