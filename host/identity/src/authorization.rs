@@ -101,6 +101,13 @@ pub struct AuthorizationServer {
     changes: Mutex<Option<Changes>>,
 }
 
+impl SignInFacts {
+    /// The ways of signing in that are carried along: a provider may name any number.
+    fn few_ways(&self) -> Vec<String> {
+        self.amr.iter().filter(|way| way.len() <= 32).take(8).cloned().collect()
+    }
+}
+
 impl AuthorizationServer {
     /// Reads signing keys and revocations; makes the first signing key of an organisation.
     /// What other processes change from then on is seen while somebody drives
@@ -237,7 +244,7 @@ impl AuthorizationServer {
             scopes,
             challenge: request.challenge.clone(),
             authenticated: at.auth_time,
-            amr: at.amr,
+            amr: at.few_ways(),
             session: at.session,
             created: now,
             expires: code::end(now),

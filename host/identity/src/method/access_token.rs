@@ -49,7 +49,6 @@ pub enum AccessRefused {
 }
 
 /// What is known of a token whose signature holds.
-#[derive(Debug)]
 struct Known {
     user: UserId,
     kind: Kind,
@@ -63,7 +62,6 @@ struct Known {
 }
 
 /// Judges access tokens of one organisation.
-#[derive(Debug)]
 pub struct AccessTokens {
     issuer: Issuer,
     issuer_text: String,
@@ -73,6 +71,12 @@ pub struct AccessTokens {
     revocations: Arc<Revocations>,
     settings: ArcSwap<Settings>,
     cache: Cache<Known>,
+}
+
+impl std::fmt::Debug for AccessTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccessTokens({})", self.issuer_text)
+    }
 }
 
 impl AccessTokens {

@@ -20,14 +20,12 @@ const ROOM: usize = 512;
 /// Where a token's entry is.
 pub(super) type Key = [u8; 32];
 
-#[derive(Debug)]
 struct Generations<T> {
     young: HashMap<Key, Arc<T>>,
     old: HashMap<Key, Arc<T>>,
 }
 
 /// Entries by token.
-#[derive(Debug)]
 pub(super) struct Cache<T> {
     secret: Sha256,
     shards: [Mutex<Generations<T>>; SHARDS],

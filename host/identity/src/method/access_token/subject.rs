@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Somebody that a token stands for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Subject {
     /// A person or agent of the directory.
     Person(Arc<Person>),
@@ -23,7 +23,7 @@ pub(crate) enum Subject {
 }
 
 /// A client that acts for itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct ClientSubject {
     agent: ClientAgent,
     /// What the directory knows of the agent, where it does.
