@@ -32,6 +32,7 @@ pub(crate) struct Setup {
     environment: Vec<(String, String)>,
     durability: &'static str,
     settings: String,
+    listen: SocketAddr,
 }
 
 /// A gateway that is ready; killed when dropped.
@@ -85,6 +86,7 @@ impl Setup {
             environment: Vec::new(),
             durability: "process",
             settings: String::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
 
@@ -165,6 +167,12 @@ impl Setup {
         self
     }
 
+    /// Listens there again, where it listened before a restart.
+    pub(crate) fn listening_at(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
     /// A variable in the environment of the program.
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -183,8 +191,9 @@ impl Setup {
 
     fn write_settings(&self) {
         let text = format!(
-            "listen = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\ndata = {:?}\n{}\n[audit]\n\
+            "listen = \"{}\"\nops_listen = \"127.0.0.1:0\"\ndata = {:?}\n{}\n[audit]\n\
              durability = \"{}\"\n",
+            self.listen,
             self.data(),
             self.settings,
             self.durability

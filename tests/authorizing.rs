@@ -1,0 +1,11 @@
+//! The gateway as authorization server and resource server, with accounts of its own: what a
+//! client and a browser get that know one URL, and what they do not get.
+//!
+//! Everything is found by following challenges, metadata, forms and redirects.
+
+mod bed;
+mod doors;
+mod pages;
+mod step_up;
+mod tokens;
+mod way;
