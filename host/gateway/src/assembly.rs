@@ -183,9 +183,12 @@ fn api_keys(org: &OrgId, dir: &Path, resources: &Resources) -> Result<ApiKeys, V
             .map_err(|message| vec![Problem::of(&file, message)])
     });
     let records = made.collect::<Result<Vec<_>, _>>()?;
-    if let Some(record) = key::mistaken(&records) {
+    let clients = resources.identity.iter().flat_map(|identity| identity.clients.values());
+    let agents = clients.filter_map(|client| client.agent.as_deref());
+    if let Some(record) = key::mistaken(&records, agents) {
         let file = dir.join("keys").join(format!("{}.toml", record.id));
-        let message = format!("`{}` is a user in one key and an agent in another", record.user);
+        let user = &record.user;
+        let message = format!("`{user}` is a user here and an agent in another key or a client");
         return Err(vec![Problem::of(&file, message)]);
     }
     Ok(ApiKeys::new(records))

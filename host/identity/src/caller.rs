@@ -302,3 +302,68 @@ impl Caller {
         self.class
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(kind: Kind, sign_in: SignIn) -> Caller {
+        let ann = UserId::new("ann").unwrap();
+        Caller::new(OrgId::default_org(), ann, sign_in).with_kind(kind)
+    }
+
+    fn bearer(resource: Resource) -> Arc<Bearer> {
+        Arc::new(Bearer {
+            resource,
+            scopes: Scopes::default(),
+            grant: Arc::from("g"),
+            client: Arc::from("c"),
+            issued: Timestamp::from_millis(1),
+            expires: Timestamp::from_millis(2),
+            authenticated: None,
+            grant_expires: Default::default(),
+            parent: None,
+            is_by_client: false,
+            is_of_settings: false,
+        })
+    }
+
+    #[test]
+    fn classes_differ_by_whatever_policies_see() {
+        let person = caller(Kind::Person, SignIn::ApiKey);
+        let others = [
+            caller(Kind::Agent, SignIn::ApiKey),
+            caller(Kind::Person, SignIn::Token),
+            caller(Kind::Person, SignIn::Session),
+            person.clone().with_groups(vec!["a".into()], vec![]),
+            person.clone().with_groups(vec![], vec!["a".into()]),
+        ];
+        for (at, other) in others.iter().enumerate() {
+            assert_ne!(person.class(), other.class(), "{at}");
+        }
+        let key = KeyHash::of("x");
+        let keyed = person.clone().with_key(KeyId::new("k").unwrap(), key, &[]);
+        assert_eq!(person.class(), keyed.class());
+    }
+
+    #[test]
+    fn a_credential_reaches_what_it_is_for_and_nothing_else() {
+        let (sales, hr) = (VmcpId::new("sales").unwrap(), VmcpId::new("hr").unwrap());
+        let plain = || caller(Kind::Person, SignIn::ApiKey);
+        let keyed =
+            |vmcps: &[VmcpId]| plain().with_key(KeyId::new("k").unwrap(), KeyHash::of("x"), vmcps);
+        let token = |resource| caller(Kind::Person, SignIn::Token).with_token(bearer(resource));
+        let rows = [
+            (keyed(&[]), [true, true, true]),
+            (keyed(std::slice::from_ref(&sales)), [true, false, false]),
+            (token(Resource::Vmcp(sales.clone())), [true, false, false]),
+            (token(Resource::Admin), [false, false, true]),
+            (caller(Kind::Person, SignIn::Session), [true, true, true]),
+            (caller(Kind::Person, SignIn::Anonymous), [true, true, false]),
+        ];
+        for (at, (caller, expected)) in rows.iter().enumerate() {
+            let found = [caller.reaches(&sales), caller.reaches(&hr), caller.reaches_admin()];
+            assert_eq!(found, *expected, "row {at}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! `keys/NAME.toml`: one API key, as its digest.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,11 +65,15 @@ impl KeyConfig {
     }
 }
 
-/// A name that one of these keys gives to a person and another to an agent: sessions and
-/// records know callers by their names.
-pub fn mistaken(records: &[KeyRecord]) -> Option<&KeyRecord> {
-    let kinds: BTreeMap<&UserId, Kind> = records.iter().map(|it| (&it.user, it.kind)).collect();
-    records.iter().find(|it| kinds.get(&it.user).is_some_and(|kind| *kind != it.kind))
+/// The first key that gives a person a name that another key, or a client (`agents`), gives to
+/// an agent: sessions and records know callers by their names.
+pub fn mistaken<'a>(
+    records: &'a [KeyRecord],
+    agents: impl Iterator<Item = &'a str>,
+) -> Option<&'a KeyRecord> {
+    let by_key = records.iter().filter(|it| it.kind == Kind::Agent).map(|it| it.user.as_str());
+    let agents: BTreeSet<&str> = by_key.chain(agents).collect();
+    records.iter().find(|it| it.kind == Kind::Person && agents.contains(it.user.as_str()))
 }
 
 /// The end of a day, or a moment, in UTC.
@@ -106,8 +110,12 @@ mod tests {
         for bad in ["", "user = 'a'\nagent = 'a'", "agent = 'a b'"] {
             assert!(key(bad).is_err(), "{bad}");
         }
-        assert!(mistaken(&[person.clone(), person.clone()]).is_none());
-        assert_eq!(mistaken(&[person, agent]).unwrap().user.as_str(), "bot");
+        let none = std::iter::empty;
+        assert!(mistaken(&[person.clone(), person.clone()], none()).is_none());
+        assert!(mistaken(&[agent.clone()], ["bot"].into_iter()).is_none());
+        let both = [agent, person.clone()];
+        assert_eq!(mistaken(&both, none()).unwrap().kind, Kind::Person);
+        assert!(mistaken(&[person], ["bot"].into_iter()).is_some());
     }
 
     #[test]

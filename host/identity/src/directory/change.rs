@@ -165,6 +165,10 @@ impl Directory {
         }
         for _ in 0..TRIES {
             let Some(old) = self.user(id) else { return Ok(()) };
+            // Somebody may have brought them back meanwhile.
+            if old.user.active && !self.read().owners.iter().any(|owner| owner != id) {
+                return Err(DirectoryError::LastOwner(id.clone()));
+            }
             let ops = row::delete_user(self.org(), &old.user, old.version)?;
             match self.commit(ops).await {
                 Ok(version) => {

@@ -23,7 +23,7 @@ mod pace;
 mod tests;
 mod weak;
 
-use crate::directory::{Directory, DirectoryError, Kind, Person};
+use crate::directory::{Directory, DirectoryError, Kind, Person, User};
 use pace::Pace;
 pub use weak::{LONGEST, SHORTEST, Weak};
 
@@ -100,19 +100,28 @@ impl Passwords {
         };
         let usable = found.as_ref().filter(usable);
         let kept = usable.and_then(|person| person.user.password.clone());
+        // Made once, whoever comes first: the first to name nobody must not wait longer.
+        let nobody = self.nobody().await?;
         let is_known = kept.is_some();
-        let kept = match kept {
-            Some(kept) => kept,
-            None => self.nobody().await?,
+        let fits = self.compare(kept.clone().unwrap_or(nobody), password).await?;
+        let Some(person) = usable.filter(|_| fits && is_known) else {
+            return Err(PasswordRefused::Wrong);
         };
-        let fits = self.compare(kept, password).await?;
-        match usable.filter(|_| fits && is_known) {
-            Some(person) => {
-                self.pace.succeeded(attempt);
-                Ok(Arc::clone(person))
+        let now = directory.now();
+        let is_still = |user: &User| user.active && user.password == kept;
+        let noted = directory.change(&person.user.id, |user| {
+            // Taken away while we compared.
+            if is_still(user) {
+                user.last_sign_in = Some(now);
             }
-            None => Err(PasswordRefused::Wrong),
+            Ok(())
+        });
+        let person = noted.await?;
+        if !is_still(&person.user) {
+            return Err(PasswordRefused::Wrong);
         }
+        self.pace.succeeded(attempt);
+        Ok(person)
     }
 
     /// The digest to keep of a new password, if it is one that nobody guesses.
@@ -137,7 +146,7 @@ impl Passwords {
         let email = person.user.email.as_deref().unwrap_or_default();
         let digest = self.digest(password, &[id.as_str(), email]).await?;
         let now = directory.now();
-        let edit = |user: &mut crate::directory::User| {
+        let edit = |user: &mut User| {
             if user.kind != Kind::Person {
                 return Err(DirectoryError::Bad(format!("`{id}` is an agent: give it an API key")));
             }

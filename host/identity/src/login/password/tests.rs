@@ -1,7 +1,7 @@
 //! Signing in with a password.
 
 use super::*;
-use crate::directory::{Bench, User, id};
+use crate::directory::{Bench, id};
 
 const GOOD: &str = "three grey herons at dawn";
 
@@ -30,7 +30,9 @@ async fn only_the_very_password_of_an_active_person_signs_in() {
         passwords.sign_in(&bench.directory, name, &secret(password), None).await
     };
     for name in ["ann", "ANN@example.com ", "ann@example.com"] {
-        assert_eq!(attempt(name, GOOD).await.unwrap().user.id, id("ann"), "{name}");
+        let ann = attempt(name, GOOD).await.unwrap();
+        assert_eq!(ann.user.id, id("ann"), "{name}");
+        assert_eq!(ann.user.last_sign_in, Some(bench.ground.clock.now()));
     }
     let longest = "x".repeat(5_000);
     let wrong = [
