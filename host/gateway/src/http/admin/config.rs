@@ -56,6 +56,7 @@ pub(super) async fn apply(
     Body(wanted): Body<Apply>,
 ) -> Result<Done<Applied>, Failed> {
     within_reach(asked, &wanted)?;
+    off_the_machine(asked, &wanted)?;
     let control = &asked.control;
     let changes =
         control.apply(wanted.resources, wanted.prune, wanted.dry_run).await.map_err(|error| {
@@ -70,17 +71,8 @@ pub(super) async fn apply(
 }
 
 /// Refuses what would let somebody hand out more than they have: policies, keys and the way in
-/// are for owners to change. What reaches the machine is for whoever runs the gateway.
+/// are for owners to change.
 fn within_reach(asked: &Asked, wanted: &Apply) -> Result<(), Failed> {
-    if !asked.is_local()
-        && let Some(reached) = machine::reached(&asked.revision.resources, &wanted.resources)
-    {
-        let words = format!(
-            "{reached} would reach the machine that the gateway runs on (its programs, files, \
-             secrets or network): that is changed there, in its files or with `tidegate apply`"
-        );
-        return Err(Failed::denied(&words));
-    }
     if asked.is_owner() {
         return Ok(());
     }
@@ -97,6 +89,20 @@ fn within_reach(asked: &Asked, wanted: &Apply) -> Result<(), Failed> {
     }
     if new.identity.is_some() && new.identity != now.identity {
         return Err(is_other("how people sign in"));
+    }
+    Ok(())
+}
+
+/// Refuses what reaches the machine to whoever is not on it.
+fn off_the_machine(asked: &Asked, wanted: &Apply) -> Result<(), Failed> {
+    if !asked.is_local()
+        && let Some(reached) = machine::reached(&asked.revision.resources, &wanted.resources)
+    {
+        let words = format!(
+            "{reached} would reach the machine that the gateway runs on (its programs, files, \
+             secrets or network): that is changed there, in its files or with `tidegate apply`"
+        );
+        return Err(Failed::denied(&words));
     }
     Ok(())
 }
