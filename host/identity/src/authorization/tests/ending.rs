@@ -2,6 +2,9 @@ use serde_json::Value;
 
 use super::*;
 
+/// More changes than the store's feed holds.
+const FEED: usize = 1_100;
+
 fn naming(client: &str, token: &str) -> Fields {
     Bench::by(client, fields(&[("token", token), ("token_type_hint", "access_token")]))
 }
@@ -180,4 +183,31 @@ async fn a_refresh_and_a_revocation_at_once_leave_nothing() {
         }
         assert!(bench.server.grant(reply.grant).await.unwrap().is_none(), "round {round}");
     }
+}
+
+/// A process that was too slow for the store's feed reads everything again.
+#[tokio::test]
+async fn revocations_that_were_missed_are_read() {
+    let bench = Bench::new().await;
+    let other = bench.restarted().await;
+    let mut revoked = Vec::new();
+    // Nobody drives the other one meanwhile.
+    for _ in 0..FEED {
+        let id = GrantId::random().unwrap();
+        bench.server.revoke_grant(id).await.unwrap();
+        revoked.push(id);
+    }
+    bench.server.rotate_signing_key().await.unwrap();
+    let following = tokio::spawn(Arc::clone(&other.server).follow());
+    let mut changed = other.server.revocations().changed();
+    let all = async {
+        while !revoked.iter().all(|id| other.server.revocations().has(id)) {
+            changed.changed().await.unwrap();
+        }
+        while other.server.jwks() != bench.server.jwks() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    following.abort();
 }
