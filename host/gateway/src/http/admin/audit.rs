@@ -16,7 +16,7 @@ const MOST: usize = 1_000;
 
 /// Which rows are wanted.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(value_type = Object)]
+#[schema(as = AuditFilter, value_type = Object)]
 pub(super) struct Wanted(Filter);
 
 /// One row that fits.

@@ -14,6 +14,7 @@ use super::{
 /// The body of the request.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedLines)]
 pub(crate) struct Wanted {
     /// The plugin.
     #[schema(value_type = String)]

@@ -131,8 +131,6 @@ fn place(name: &str) -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
-    use tidegate_governance::policy::AdminAction;
-
     use super::*;
 
     #[test]
@@ -143,6 +141,21 @@ mod tests {
             kept == document(),
             "run `tidegate schema openapi > host/gateway/schemas/openapi.json`"
         );
+    }
+
+    #[test]
+    fn no_two_types_share_a_name() {
+        let mut schemas = Schemas::new();
+        for route in routes() {
+            (route.takes)(&mut schemas);
+            (route.answers)(&mut schemas);
+        }
+        let mut known: BTreeMap<String, Value> = BTreeMap::new();
+        for (name, schema) in schemas {
+            let schema = serde_json::to_value(schema).unwrap();
+            let other = known.insert(name.clone(), schema.clone());
+            assert!(other.is_none_or(|other| other == schema), "two types are called {name}");
+        }
     }
 
     #[test]
@@ -179,7 +192,5 @@ mod tests {
             }
         }
         assert!(PLACES.iter().map(|(name, _)| *name).eq(places), "the places of paths");
-        let ids: BTreeSet<&str> = AdminAction::ALL.iter().map(|action| action.name()).collect();
-        assert_eq!(ids.len(), AdminAction::ALL.len());
     }
 }

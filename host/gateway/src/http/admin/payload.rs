@@ -20,6 +20,7 @@ pub(crate) const MOST: usize = 100;
 /// The body of the request.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedPayloads)]
 pub(crate) struct Wanted {
     /// References as they stand in audit rows.
     pub(crate) payloads: Vec<String>,
