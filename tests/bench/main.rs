@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 mod disk;
 mod gateway;
+mod identity;
 mod inprocess;
 mod latency;
 mod load;
@@ -56,6 +57,15 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Measure signing in and access tokens in this process, and nothing else
+    Identity {
+        /// Fewer sign-ins and grants
+        #[arg(long)]
+        quick: bool,
+        /// Where the store goes
+        #[arg(long, default_value = "target/bench/identity")]
+        dir: PathBuf,
+    },
     /// Measure everything
     Run {
         /// Fewer calls for each figure
@@ -83,6 +93,12 @@ fn main() -> anyhow::Result<()> {
         Task::Plugins { quick } => {
             let mut report = report::Report::default();
             plugins::measure(&mut report, quick)?;
+            report.print();
+            Ok(())
+        }
+        Task::Identity { quick, dir } => {
+            let mut report = report::Report::default();
+            identity::measure(&mut report, &dir, quick)?;
             report.print();
             Ok(())
         }

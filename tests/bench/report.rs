@@ -168,6 +168,18 @@ impl Report {
             ("added per relayed event µs", self.get("sse_added_per_event_us"), Bound::Below(20.0)),
             ("tools/list of 84 KB µs", self.get("list_84kb_p50_us"), Bound::Below(610.0)),
             ("bytes per idle session", self.get("session_idle_bytes"), Bound::Below(10_240.0)),
+            ("judging an access token µs", self.get("identity_token_p50_us"), Bound::Below(20.0)),
+            ("sign-ins per second", self.get("identity_sign_ins_per_s"), Bound::AtLeast(200.0)),
+            (
+                "the same among many grants",
+                self.get("identity_full_sign_ins_per_s"),
+                Bound::AtLeast(200.0),
+            ),
+            (
+                "from revoking to being refused ms",
+                self.get("identity_revoked_ms"),
+                Bound::Below(1_000.0),
+            ),
             ("resident memory idle MiB", self.get("rss_idle_mib"), Bound::Below(45.0)),
             ("resident memory under load MiB", self.get("rss_load_mib"), Bound::Below(70.0)),
             ("ready with a warm cache ms", self.get("ready_warm_ms"), Bound::Below(300.0)),

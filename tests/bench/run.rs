@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use crate::{
     disk,
     gateway::{self, Gateway, Policies, Variant},
-    inprocess,
+    identity, inprocess,
     load::{self, Ask, Target},
     report::Report,
     sessions,
@@ -146,6 +146,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
         bench.list()?;
         bench.per_event();
         inprocess::measure(&mut bench.report, options.quick)?;
+        identity::measure(&mut bench.report, &options.dir.join("identity"), options.quick)?;
     }
     bench.report.print();
     bench.report.write(&options.dir.join("summary.json"))
