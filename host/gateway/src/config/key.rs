@@ -112,7 +112,7 @@ mod tests {
         }
         let none = std::iter::empty;
         assert!(mistaken(&[person.clone(), person.clone()], none()).is_none());
-        assert!(mistaken(&[agent.clone()], ["bot"].into_iter()).is_none());
+        assert!(mistaken(std::slice::from_ref(&agent), ["bot"].into_iter()).is_none());
         let both = [agent, person.clone()];
         assert_eq!(mistaken(&both, none()).unwrap().kind, Kind::Person);
         assert!(mistaken(&[person], ["bot"].into_iter()).is_some());
