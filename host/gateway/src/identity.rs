@@ -172,20 +172,36 @@ impl Identity {
     }
 }
 
-/// Tells open streams to look whether their caller may still be told anything.
+/// Tells open streams to look whether their caller may still be told anything; many changes
+/// at once are one.
 async fn look_again(gateway: &Gateway, org: &OrgId, mut changes: Changes) {
-    let counts = |event: &Event| match event {
-        Event::Changed(change) => {
-            change.org == *org && matches!(change.table, Table::User | Table::Client | Table::Grant)
-        }
-        Event::Missed => true,
-    };
     while let Some(event) = changes.next().await {
-        if counts(&event) {
-            tokio::time::sleep(SETTLES).await;
-            gateway.with_notices(org, |notices| notices.tell(Notice::Revised([].into())));
+        if !may_end_streams(&event, org) {
+            continue;
         }
+        let settled = tokio::time::sleep(SETTLES);
+        tokio::pin!(settled);
+        loop {
+            tokio::select! {
+                () = &mut settled => break,
+                more = changes.next() => if more.is_none() { return },
+            }
+        }
+        gateway.with_notices(org, |notices| notices.tell(Notice::Revised([].into())));
     }
+}
+
+/// Whether a change may end somebody's right to a stream: of a user or group, a key that is
+/// gone, a grant that was revoked. A use that is written down is none.
+fn may_end_streams(event: &Event, org: &OrgId) -> bool {
+    let Event::Changed(change) = event else { return true };
+    change.org == *org
+        && match change.table {
+            Table::User => true,
+            Table::Client => change.version.is_none(),
+            Table::Grant => change.key.starts_with(b"revoked\0"),
+            _ => false,
+        }
 }
 
 impl Gateway {

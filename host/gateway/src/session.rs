@@ -19,7 +19,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
-use tidegate_identity::Caller;
+use tidegate_identity::{Caller, directory::Kind};
 use tidegate_model::{ConnectorId, OrgId, Timestamp, UserId, VmcpId};
 use tidegate_wire::{
     client::{Affinity, ClientCan, Profile},
@@ -49,6 +49,7 @@ pub(crate) type SessionId = Box<str>;
 pub(crate) struct Session {
     org: OrgId,
     user: UserId,
+    kind: Kind,
     vmcp: VmcpId,
     /// The negotiated revision.
     pub(crate) revision: Revision,
@@ -232,7 +233,10 @@ impl Session {
     }
 
     fn is_of(&self, caller: &Caller, vmcp: &VmcpId) -> bool {
-        self.org == *caller.org() && self.user == *caller.user() && self.vmcp == *vmcp
+        self.org == *caller.org()
+            && self.user == *caller.user()
+            && self.kind == caller.kind()
+            && self.vmcp == *vmcp
     }
 }
 
@@ -270,6 +274,7 @@ impl Sessions {
         let session = Session {
             org: caller.org().clone(),
             user: caller.user().clone(),
+            kind: caller.kind(),
             vmcp: vmcp.clone(),
             revision,
             client: client.map(|name| name.chars().take(120).collect::<String>().into()),
