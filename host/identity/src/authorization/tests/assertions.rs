@@ -1,3 +1,5 @@
+//! Assertions of an organisation's authority, taken and refused.
+
 use std::net::IpAddr;
 
 use ed25519_dalek::{Signer as _, SigningKey};

@@ -1,3 +1,5 @@
+//! Authorization codes: redeemed, refused, replayed.
+
 use super::*;
 
 /// What is sent otherwise than it should be, and what comes of it.

@@ -1,3 +1,5 @@
+//! What is agreed to, remembered and forgotten.
+
 use super::*;
 
 /// T01: what somebody agreed to counts for them, that client, that place and that resource.

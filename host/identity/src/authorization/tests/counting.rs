@@ -1,3 +1,5 @@
+//! A store that counts and fails as told.
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},

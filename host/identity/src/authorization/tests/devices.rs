@@ -1,3 +1,5 @@
+//! Devices without a browser: let in, turned away, paced.
+
 use super::*;
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";

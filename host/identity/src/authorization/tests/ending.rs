@@ -1,3 +1,5 @@
+//! Revoking, giving up, asking about, listing.
+
 use serde_json::Value;
 
 use super::*;

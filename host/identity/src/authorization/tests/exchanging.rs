@@ -1,3 +1,5 @@
+//! Tokens exchanged for others, and agents that act for themselves.
+
 use super::*;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";

@@ -1,3 +1,5 @@
+//! Refresh tokens: rotated, replayed, refused.
+
 use super::*;
 
 /// What is sent otherwise than it should be (parts of the token under names of their own), and

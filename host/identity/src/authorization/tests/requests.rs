@@ -1,3 +1,5 @@
+//! Authorization requests, before anybody signs in.
+
 use super::*;
 
 /// What becomes of a request.

@@ -1,3 +1,5 @@
+//! Signing keys: agreed on, replaced, let go.
+
 use serde_json::Value;
 
 use super::*;

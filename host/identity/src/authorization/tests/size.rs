@@ -1,3 +1,5 @@
+//! 100,000 grants, and a store that fails.
+
 use tidegate_store::Expect;
 
 use super::{counting::Counting, *};

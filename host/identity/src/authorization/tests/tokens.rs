@@ -1,3 +1,5 @@
+//! Access tokens: what they say, where they are good, how they are forged.
+
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 
