@@ -28,10 +28,10 @@ use crate::{
 /// Longest a component may take to list its tools.
 const LISTING: Duration = Duration::from_secs(30);
 
-/// Checks resources as far as they can be checked offline, their components in `sandbox`; a
-/// report for people if all is well.
+/// Checks resources of an organisation, whose folder is `dir`, as far as they can be checked
+/// offline, their components in `sandbox`; a report for people if all is well.
 pub(crate) async fn check(
-    dir: &Path,
+    (org, dir): (&OrgId, &Path),
     resources: &Resources,
     trust: Trust,
     sandbox: Sandbox,
@@ -40,15 +40,14 @@ pub(crate) async fn check(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let org = OrgId::default_org();
-    let vmcps = virtual_mcps(&org, dir, resources)?;
-    api_keys(&org, dir, resources)?;
+    let vmcps = virtual_mcps(org, dir, resources)?;
+    api_keys(org, dir, resources)?;
     let bindings = Bindings::new(sandbox).trusting(trust);
     let plugins = bindings.plugins(dir, &resources.plugins).await?;
     let offers = component_offers(dir, resources, &bindings).await?;
-    customize(&org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
+    customize(org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
     let known = Known { offers: &offers, gone: &[] };
-    let policies = compile_policies(&org, RevisionId(1), resources, &vmcps, known)?;
+    let policies = compile_policies(org, RevisionId(1), resources, &vmcps, known)?;
     let mut report = format!(
         "{} connectors, {} virtual MCPs, {} plugins, {} keys, {} policies: all in order",
         resources.connectors.len(),
@@ -74,20 +73,19 @@ pub(crate) async fn check(
 /// Checks what one plugin has to do with: its component, settings and grants, and its edits of
 /// the tools of connectors that are components. That the resources fit together is checked.
 pub(crate) async fn check_plugin(
-    dir: &Path,
+    (org, dir): (&OrgId, &Path),
     resources: &Resources,
     id: &PluginId,
     bindings: &Bindings,
 ) -> Result<(), Vec<Problem>> {
-    let org = OrgId::default_org();
-    let vmcps = virtual_mcps(&org, dir, resources)?;
+    let vmcps = virtual_mcps(org, dir, resources)?;
     let of_it = |(name, _): &(&PluginId, &PluginConfig)| *name == id;
     let alone = resources.plugins.iter().filter(of_it);
     let alone = alone.map(|(name, config)| (name.clone(), config.clone())).collect();
     let plugins = bindings.plugins(dir, &alone).await?;
     if plugins.iter().any(|plugin| plugin.customizer.is_some()) {
         let offers = component_offers(dir, resources, bindings).await?;
-        customize(&org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
+        customize(org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(super) fn run(dir: &Path, of: &Of) -> anyhow::Result<ExitCode> {
     }
     let mut reports = Vec::new();
     for (org, folder) in folders {
-        match one(&folder, &trust)? {
+        match one((&org, &folder), &trust)? {
             Ok(report) if org == OrgId::default_org() => reports.push(report),
             Ok(report) => reports.push(format!("organisation {org}: {report}")),
             Err(found) => problems.extend(found),
@@ -52,13 +52,13 @@ pub(super) fn run(dir: &Path, of: &Of) -> anyhow::Result<ExitCode> {
 }
 
 /// Checks one organisation's folder; what it holds, or what is wrong with it.
-fn one(dir: &Path, trust: &Trust) -> anyhow::Result<Result<String, Vec<Problem>>> {
+fn one((org, dir): (&OrgId, &Path), trust: &Trust) -> anyhow::Result<Result<String, Vec<Problem>>> {
     let resources = match directory::read(dir) {
         Ok(resources) => resources,
         Err(found) => return Ok(Err(found)),
     };
     let sandbox = compiled::sandbox()?;
-    let checked = offline::check(dir, &resources, trust.clone(), sandbox);
+    let checked = offline::check((org, dir), &resources, trust.clone(), sandbox);
     block_on(async { Ok(checked.await) })
 }
 

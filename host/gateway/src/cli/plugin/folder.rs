@@ -1,4 +1,4 @@
-//! The plugin files of one configuration directory, while a command changes them.
+//! The plugin files of one organisation, while a command changes them.
 //!
 //! Owns the lock that keeps two commands apart, the check that comes before every change, and
 //! writing whole or not at all. What a command changes is [`Edit`]'s.
@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
-use tidegate_model::PluginId;
+use tidegate_model::{OrgId, PluginId};
 use tidegate_wasm::Component;
 
 use super::{Where, edit::Edit, source::COMPONENTS};
@@ -30,9 +30,10 @@ use crate::{
     signature::Trust,
 };
 
-/// The plugins of a directory; no other command changes them while this lives.
+/// The plugins of an organisation; no other command changes them while this lives.
 #[derive(Debug)]
 pub(super) struct Folder {
+    org: OrgId,
     dir: PathBuf,
     /// Whose components run here.
     pub(super) trust: Trust,
@@ -59,7 +60,7 @@ impl Folder {
             .trust();
         let bindings = Bindings::new(compiled::sandbox()?).trusting(trust.clone());
         let dir = std::path::absolute(dir)?;
-        Ok(Self { dir, trust, bindings, _lock: lock })
+        Ok(Self { org: place.of.id(), dir, trust, bindings, _lock: lock })
     }
 
     /// The folder with the plugin files.
@@ -115,7 +116,7 @@ impl Folder {
     async fn check(&self, edit: &Edit, text: &str) -> Result<(), Vec<Problem>> {
         let draft = Draft { file: edit.file(), text: Some(text) };
         let resources = directory::read_draft(&self.dir, Some(draft))?;
-        offline::check_plugin(&self.dir, &resources, edit.id(), &self.bindings).await
+        offline::check_plugin((&self.org, &self.dir), &resources, edit.id(), &self.bindings).await
     }
 
     /// Removes a plugin's file, and its components that no other plugin names.
