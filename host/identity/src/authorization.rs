@@ -57,7 +57,7 @@ pub use pending::{Form, Pending};
 pub use request::{AuthorizationRequest, DenyReason};
 
 use crate::{
-    Ground, Resource, Scope, Scopes, Settings,
+    Ground, Scopes, Settings,
     directory::{Directory, Person},
     method::access_token::{self, AccessTokens},
 };
@@ -304,11 +304,4 @@ fn invalid_client(invalid: InvalidClient) -> TokenRefused {
         names_basic: invalid.challenge == Challenge::Basic,
         ..TokenRefused::new(ErrorCode::InvalidClient, sentence)
     }
-}
-
-/// The scopes that a person may be asked for at a resource, beside the one that is always
-/// granted.
-pub fn optional_scopes(resource: &Resource) -> Scopes {
-    let base = request::base_of(resource);
-    request::scopes_of(resource).iter().filter(|scope: &Scope| !base.has(*scope)).collect()
 }

@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    Issuer,
+    Issuer, Resource, Scope,
     directory::{Kind, User},
     settings::RegisteredClient,
 };
