@@ -28,6 +28,8 @@ pub enum SignIn {
     Token,
     /// A browser that is signed in.
     Session,
+    /// The organisation's own directory, which provisions users.
+    Provisioning,
 }
 
 impl SignIn {
@@ -39,6 +41,7 @@ impl SignIn {
             Self::Anonymous => "anonymous",
             Self::Token => "oauth",
             Self::Session => "session",
+            Self::Provisioning => "scim",
         }
     }
 }
@@ -291,7 +294,9 @@ impl Caller {
     /// that is limited to virtual MCPs is not, nor is an access token for anything else.
     pub fn reaches_admin(&self) -> bool {
         match &self.reach {
-            Reach::All => self.sign_in != SignIn::Anonymous,
+            Reach::All => {
+                !matches!(self.sign_in, SignIn::Anonymous | SignIn::Provisioning)
+            }
             Reach::Vmcps(_) => false,
             Reach::Token(bearer) => bearer.resource == Resource::Admin,
         }

@@ -17,6 +17,7 @@ mod groups;
 mod index;
 mod record;
 mod row;
+pub mod scim;
 mod sign_in;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ pub mod access_token;
 pub mod admin_socket;
 pub mod anonymous;
 pub mod api_key;
+pub mod provisioning;
 pub mod session;
 pub mod stored_key;
 
@@ -54,7 +55,10 @@ impl Known<'_> {
         match caller.sign_in() {
             SignIn::ApiKey => renew_key(keys, caller, self.now).ok(),
             SignIn::Token => self.tokens.renew(caller, self.now).ok(),
-            SignIn::Anonymous | SignIn::AdminSocket | SignIn::Session => None,
+            SignIn::Anonymous
+            | SignIn::AdminSocket
+            | SignIn::Session
+            | SignIn::Provisioning => None,
         }
     }
 }

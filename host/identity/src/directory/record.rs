@@ -48,6 +48,12 @@ pub struct User {
     /// Their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The given part of their name, as a directory provisions it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<String>,
+    /// The family's part of their name, as a directory provisions it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family_name: Option<String>,
     /// Their e-mail address, in lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -91,6 +97,8 @@ impl User {
             id,
             kind,
             name: None,
+            given_name: None,
+            family_name: None,
             email: None,
             active: true,
             groups: Vec::new(),
