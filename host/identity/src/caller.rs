@@ -294,9 +294,7 @@ impl Caller {
     /// that is limited to virtual MCPs is not, nor is an access token for anything else.
     pub fn reaches_admin(&self) -> bool {
         match &self.reach {
-            Reach::All => {
-                !matches!(self.sign_in, SignIn::Anonymous | SignIn::Provisioning)
-            }
+            Reach::All => !matches!(self.sign_in, SignIn::Anonymous | SignIn::Provisioning),
             Reach::Vmcps(_) => false,
             Reach::Token(bearer) => bearer.resource == Resource::Admin,
         }
