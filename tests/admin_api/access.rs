@@ -115,6 +115,9 @@ async fn clients_are_those_of_the_settings_and_those_that_registered() {
         let path = format!("/clients/{id}");
         office.refused("admin", (Method::DELETE, &path), Value::Null, status).await;
     }
+    let path = "/clients/https%3A%2F%2Fclient.example%2Fmetadata.json/grants";
+    let ended = office.done("admin", Method::DELETE, path, Value::Null).await;
+    assert_eq!(ended["grants"], 0);
     // One that is known by its document is not fetched because an administrator looks at it.
     let path = "/clients/https%3A%2F%2Fclient.example%2Fmetadata.json";
     office.refused("admin", (Method::GET, path), Value::Null, 404).await;

@@ -221,3 +221,117 @@ async fn what_is_ended_elsewhere_ends_the_sign_in_at_once() {
     let refused = desk.run(&["user", "list"]).await;
     assert!(!refused.ok && refused.stderr.contains("has ended"), "{refused:?}");
 }
+
+/// The browser of somebody whom the owner has invited with these roles.
+async fn invited(desk: &Desk, who: &str, roles: &[&str]) -> Browser {
+    let mut args = vec!["user", "add", who];
+    args.extend(roles.iter().flat_map(|role| ["--role", role]));
+    desk.done(&args).await;
+    let link = desk.done(&["user", "password-link", who]).await;
+    let browser = Browser::new();
+    let page = browser.open(link.trim()).await;
+    let page = browser.submit(&page, &page.form("Go on").set("password", PASSWORD)).await;
+    assert!(page.text().contains(who), "{}", page.text());
+    browser
+}
+
+#[tokio::test]
+async fn a_token_is_worth_what_its_holders_roles_are_worth() {
+    let desk = Desk::open(Setup::new()).await;
+    desk.login(&desk.browser).await;
+    let owner = desk.kept();
+    let auditor = invited(&desk, "august@example.com", &["auditor"]).await;
+    let member = invited(&desk, "mia@example.com", &[]).await;
+
+    // Whoever may do nothing here gets no token for it.
+    let mut started = desk.start(&["login", &desk.base()]);
+    let url = started.line("/oauth/authorize?").await;
+    let page = member.open(&url).await;
+    assert!(page.text().contains("refused"), "{}", page.text());
+    let (ok, said) = started.end().await;
+    assert!(!ok && said.contains("refused"), "{said}");
+    assert_eq!(desk.kept(), owner);
+
+    desk.login(&auditor).await;
+    let token = desk.kept()["access_token"].as_str().unwrap().to_owned();
+    let at = |path: &str, token: &str| {
+        Client::new(desk.gateway.address, &format!("/api/v1{path}")).with_key(token)
+    };
+    let me = at("/me", &token).send(Method::GET, &[], "").await.json();
+    assert_eq!(
+        (&me["user"], &me["client"]),
+        (&json!("august@example.com"), &json!("tidegate-cli"))
+    );
+    for (path, status) in [("/status", 200), ("/config", 200), ("/users", 403), ("/keys", 403)] {
+        let answer = at(path, &token).send(Method::GET, &[], "").await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {answer:?}");
+    }
+    let refused = desk.run(&["user", "list"]).await;
+    assert!(!refused.ok && refused.stderr.contains("permits"), "{refused:?}");
+    let rows = desk.gateway.audit().await;
+    let row = rows.iter().rev().find(|row| row["method"] == "admin:user_read").unwrap();
+    assert_eq!(
+        (&row["caller"]["user"], &row["caller"]["sign_in"], &row["code"], &row["note"]),
+        (
+            &json!("august@example.com"),
+            &json!("oauth"),
+            &json!("policy_denied"),
+            &json!("GET /api/v1/users"),
+        )
+    );
+
+    // A role that is taken counts from the next request on.
+    let owners = owner["access_token"].as_str().unwrap();
+    let none = json!({ "roles": [] }).to_string();
+    let path = "/users/august@example.com/roles";
+    assert_eq!(at(path, owners).send(Method::PUT, &[], none).await.status, 200);
+    assert_eq!(at("/status", &token).send(Method::GET, &[], "").await.status, 403);
+
+    // What is somebody's own they may see and end; what is not is not there.
+    let grants = at("/me/grants", &token).send(Method::GET, &[], "").await.json();
+    let grants = grants["grants"].as_array().unwrap();
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0]["scopes"], json!(["admin", "offline_access"]));
+    let theirs = at("/grants?user=owner@example.com", owners).send(Method::GET, &[], "").await;
+    let theirs = theirs.json()["grants"][0]["id"].as_str().unwrap().to_owned();
+    let end = |id: &str| at(&format!("/me/grants/{id}"), &token);
+    assert_eq!(end(&theirs).send(Method::DELETE, &[], "").await.status, 404);
+    let sessions = at("/me/sessions", owners).send(Method::GET, &[], "").await.json();
+    let session = sessions["sessions"][0]["id"].as_str().unwrap();
+    let foreign = at(&format!("/me/sessions/{session}"), &token);
+    assert_eq!(foreign.send(Method::DELETE, &[], "").await.status, 404);
+    let own = grants[0]["id"].as_str().unwrap();
+    assert_eq!(end(own).send(Method::DELETE, &[], "").await.status, 200);
+    assert_eq!(at("/me", &token).send(Method::GET, &[], "").await.status, 401);
+    assert_eq!(at("/me", owners).send(Method::GET, &[], "").await.status, 200);
+
+    // A session that ends takes along what was granted in it.
+    let end = at(&format!("/sessions/{session}"), owners);
+    assert_eq!(end.send(Method::DELETE, &[], "").await.json()["grants"], 1);
+    assert_eq!(at("/me", owners).send(Method::GET, &[], "").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_sign_in_to_one_organisation_is_none_to_another() {
+    let setup = Setup::new();
+    std::fs::create_dir_all(setup.config().join("orgs/acme/keys")).unwrap();
+    let desk = Desk::open(setup).await;
+    desk.login(&desk.browser).await;
+    let kept = desk.kept();
+    let token = kept["access_token"].as_str().unwrap();
+    for (path, status) in [("/api/v1/me", 200), ("/o/acme/api/v1/me", 401)] {
+        let at = Client::new(desk.gateway.address, path).with_key(token);
+        assert_eq!(at.send(Method::GET, &[], "").await.status.as_u16(), status, "{path}");
+    }
+    let acme = format!("{}/o/acme", desk.base());
+    let mut started = desk.start(&["login", &acme]);
+    let url = started.line("/oauth/authorize?").await;
+    assert!(url.contains("/o/acme/oauth/authorize?"), "{url}");
+    // Whoever is signed in here is nobody there.
+    let page = desk.browser.open(&url).await;
+    assert!(page.text().contains("Password"), "{}", page.text());
+    // An address that is not the gateway's own is not signed in to.
+    let other = format!("http://localhost:{}", desk.gateway.address.port());
+    let refused = desk.run(&["login", &other]).await;
+    assert!(!refused.ok && refused.stderr.contains("name it by"), "{refused:?}");
+}

@@ -36,7 +36,16 @@ async fn users_are_added_changed_and_removed_on_record() {
     office.done("admin", Method::DELETE, path, Value::Null).await;
     office.refused("admin", (Method::GET, path), Value::Null, 404).await;
 
-    let notes = office.notes("admin:user_write").await;
+    // One for whom a key in a file stands would be back with the next request.
+    added(&office, "mia@example.com", json!({})).await;
+    let mia = (Method::DELETE, "/users/mia@example.com");
+    let said = office.refused("owner", mia, Value::Null, 409).await;
+    assert!(said.contains("keys/member.toml"), "{said}");
+    office.done("owner", Method::POST, "/users/mia@example.com/deactivate", Value::Null).await;
+    assert_eq!(office.get("member", "/me").await.status, 401);
+
+    let mut notes = office.notes("admin:user_write").await;
+    notes.retain(|note| !note.contains("mia@"));
     assert_eq!(
         notes,
         [

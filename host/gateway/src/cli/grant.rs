@@ -12,7 +12,7 @@ use crate::http::admin::{GrantInfo, GrantPage, Revoked};
 pub(super) enum GrantCommand {
     /// Show grants: all of them, or those of a user or client.
     List(List),
-    /// End a grant with its tokens, or all grants of a user, at once.
+    /// End a grant with its tokens, or all grants of a user or client, at once.
     Revoke(Revoke),
 }
 
@@ -34,13 +34,16 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Revoke {
     /// Its id.
-    #[arg(required_unless_present = "user", conflicts_with = "user")]
+    #[arg(required_unless_present_any = ["user", "client"])]
     grant: Option<String>,
     /// All grants of this user.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["grant", "client", "mine"])]
     user: Option<String>,
+    /// All grants of this client.
+    #[arg(long, conflicts_with_all = ["grant", "mine"])]
+    client: Option<String>,
     /// It is one's own, for which no right is needed.
-    #[arg(long, conflicts_with = "user")]
+    #[arg(long)]
     mine: bool,
     #[command(flatten)]
     through: Through,
@@ -77,8 +80,9 @@ async fn list(list: &List) -> anyhow::Result<()> {
 
 async fn revoke(revoke: &Revoke) -> anyhow::Result<()> {
     let (through, mut door) = (&revoke.through, revoke.through.door()?);
-    if let Some(user) = &revoke.user {
-        let path = format!("/users/{}/grants", part(user));
+    let user = revoke.user.as_ref().map(|user| format!("/users/{}/grants", part(user)));
+    let client = revoke.client.as_ref().map(|it| format!("/clients/{}/grants", part(it)));
+    if let Some(path) = user.or(client) {
         let revoked: Revoked = door.order(Method::DELETE, &path).await?;
         return through.tell(&revoked, |revoked| format!("{} grants ended", revoked.grants));
     }

@@ -69,6 +69,16 @@ pub(super) async fn remove(asked: &Asked, (): ()) -> Result<Done<Ended>, Failed>
     let person = asked.user()?;
     asked.may_change(&person)?;
     let id = &person.user.id;
+    // A key in a file would stand for them again once nobody here knows them.
+    let key = asked.revision.resources.keys.iter().find(|(_, key)| {
+        let holder = key.user.as_ref().or(key.agent.as_ref());
+        holder.is_some_and(|holder| holder.to_lowercase() == id.as_str())
+    });
+    if let Some((key, _)) = key {
+        let words =
+            format!("keys/{key}.toml is a key of `{id}`: remove it first, or deactivate them");
+        return Err(Failed::conflict(words));
+    }
     asked.directory().deactivate(id).await?;
     let mut ended = Ended::default();
     end_access(asked, id, &mut ended).await?;

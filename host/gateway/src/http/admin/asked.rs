@@ -99,6 +99,11 @@ impl Asked {
         self.directory().user(&id).ok_or_else(missing)
     }
 
+    /// The caller's name in its one spelling; that in a file may have another.
+    pub(super) fn own_id(&self) -> Result<UserId, Failed> {
+        user_id(self.caller.user().as_str())
+    }
+
     pub(super) fn directory(&self) -> &Arc<Directory> {
         &self.identity.directory
     }

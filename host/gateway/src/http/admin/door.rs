@@ -6,7 +6,7 @@
 //! are answered; whoever is not is told to sign in, the same in every organisation, there or
 //! not.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,6 +21,7 @@ use tidegate_governance::audit::Record;
 use tidegate_identity::{Caller, Resource, method::admin_socket};
 use tidegate_model::{CallId, OrgId, Refusal, RefusalCode};
 use tidegate_store::log::{Log, LogHealth};
+use tokio::time::timeout;
 
 use super::{
     allowance::Allowance,
@@ -45,6 +46,10 @@ use crate::{
 const BODY: usize = 64 * 1024 * 1024;
 /// Largest request body on the public listener.
 const PUBLIC_BODY: usize = 1024 * 1024;
+/// How long a request body may take.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// Characters of a note in an audit row.
+const NOTE: usize = 4_000;
 
 /// Where a request came in.
 #[derive(Debug, Clone)]
@@ -239,7 +244,7 @@ async fn recorded(admitted: Admitted, route: &Route, coming: Coming) -> Result<V
     let closed = match &done {
         Ok(done) => {
             if let Some(note) = &done.note {
-                record.note(note.clone());
+                record.note(note.chars().take(NOTE).collect());
             }
             record.done().await
         }
@@ -340,8 +345,9 @@ async fn body(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Fa
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Failed::bad_request("an encoded body is not taken"));
     }
-    let collected = Limited::new(body, limit).collect().await;
-    let collected = collected.map_err(|error| {
+    let collected = timeout(BODY_TIME, Limited::new(body, limit).collect()).await;
+    let slow = |_| Failed::bad_request("the body took too long to arrive");
+    let collected = collected.map_err(slow)?.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
             let words = format!("the body is larger than {limit} bytes");
             let status = StatusCode::PAYLOAD_TOO_LARGE;

@@ -153,9 +153,16 @@ pub(super) async fn revoke_of_user(asked: &Asked, (): ()) -> Result<Done<Revoked
     Ok(Done::noted(Revoked { grants }, format!("user {id}: all {grants} grants ended")))
 }
 
+pub(super) async fn revoke_of_client(asked: &Asked, (): ()) -> Result<Done<Revoked>, Failed> {
+    let client = asked.parameter("client")?;
+    let grants = asked.identity.server.revoke_client(client).await?;
+    let note = format!("client {}: all {grants} grants ended", quoted(Some(client)));
+    Ok(Done::noted(Revoked { grants }, note))
+}
+
 /// The caller's own grants.
 pub(super) async fn own(asked: &Asked, (): ()) -> Result<Done<GrantPage>, Failed> {
-    let grants = asked.identity.server.grants_of(asked.caller.user()).await?;
+    let grants = asked.identity.server.grants_of(&asked.own_id()?).await?;
     let grants = grants.iter().map(|grant| GrantInfo::of(asked, grant)).collect();
     Ok(Done::of(GrantPage { grants, next: None }))
 }
@@ -164,6 +171,7 @@ pub(super) async fn own(asked: &Asked, (): ()) -> Result<Done<GrantPage>, Failed
 pub(super) async fn revoke_own(asked: &Asked, (): ()) -> Result<Done<GrantInfo>, Failed> {
     let id = grant_id(asked.parameter("grant")?)?;
     let grant = asked.identity.server.grant(id).await?;
-    let own = grant.filter(|grant| grant.user == *asked.caller.user());
+    let user = asked.own_id()?;
+    let own = grant.filter(|grant| grant.user == user);
     end(asked, &own.ok_or_else(|| missing(id))?).await
 }

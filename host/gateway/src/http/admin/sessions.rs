@@ -78,7 +78,7 @@ pub(super) async fn list(
 
 /// The caller's own sessions.
 pub(super) async fn own(asked: &Asked, (): ()) -> Result<Done<SessionPage>, Failed> {
-    of(asked, asked.caller.user()).await
+    of(asked, &asked.own_id()?).await
 }
 
 fn missing() -> Failed {
@@ -101,7 +101,7 @@ pub(super) async fn end(asked: &Asked, (): ()) -> Result<Done<SessionEnded>, Fai
 /// Ends a session of the caller's own; one of somebody else is not there.
 pub(super) async fn end_own(asked: &Asked, (): ()) -> Result<Done<SessionEnded>, Failed> {
     let id = id(asked)?;
-    let own = asked.identity.browsers.of_user(asked.caller.user()).await?;
+    let own = asked.identity.browsers.of_user(&asked.own_id()?).await?;
     if !own.iter().any(|session| session.id == id) {
         return Err(missing());
     }
