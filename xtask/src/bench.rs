@@ -46,12 +46,10 @@ impl Language {
             new.args([self.name, "--world", "interceptor", "--events", "before-call"]);
             run_command(&mut new)?;
             std::fs::rename(bench.join("held"), &folder).context("could not move the template")?;
-            let mut path = root.join("target/release").into_os_string();
-            if let Some(rest) = std::env::var_os("PATH") {
-                path.push(":");
-                path.push(rest);
-            }
-            run_command(command(&folder, "sh", &["-c", self.build]).env("PATH", path))?;
+            // The build scripts call `tidegate`.
+            let script = format!("export PATH=\"$0:$PATH\"; {}", self.build);
+            let mut build = command(&folder, "sh", &["-c", &script]);
+            run_command(build.arg(root.join("target/release")))?;
             std::fs::copy(folder.join("held.wasm"), &component)
                 .context("the template's build left no component")?;
             Ok(())
