@@ -72,6 +72,23 @@ pub(super) struct Flow {
     pub(super) cookie: Option<HeaderValue>,
 }
 
+/// An answer in place of the one that was wanted: a page that says why, or that leads
+/// elsewhere.
+#[derive(Debug)]
+pub(super) struct Refused(Box<Response<Body>>);
+
+impl From<Response<Body>> for Refused {
+    fn from(response: Response<Body>) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl From<Refused> for Response<Body> {
+    fn from(refused: Refused) -> Self {
+        *refused.0
+    }
+}
+
 /// Decoded pairs of a form or query, in their order.
 #[derive(Debug)]
 pub(super) struct Fields(pub(super) Vec<(String, String)>);
@@ -175,7 +192,7 @@ impl At {
     }
 
     /// Counts a knock; too many in a minute are refused with a page.
-    pub(super) fn knock(&self, door: Door) -> Result<(), Response<Body>> {
+    pub(super) fn knock(&self, door: Door) -> Result<(), Refused> {
         if self.gateway.pace.take(door, self.source) {
             return Ok(());
         }
@@ -183,11 +200,11 @@ impl At {
         let status = StatusCode::TOO_MANY_REQUESTS;
         let mut response = pages::notice(self.base(), status, "Please wait", &[words]);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
-        Err(response)
+        Err(response.into())
     }
 
     /// Who is signed in in this browser.
-    pub(super) async fn visitor(&self) -> Result<Option<Visitor>, Response<Body>> {
+    pub(super) async fn visitor(&self) -> Result<Option<Visitor>, Refused> {
         let Some(cookie) = Cookie::Session.read(self.issuer(), &self.parts.headers) else {
             return Ok(None);
         };
@@ -207,7 +224,7 @@ impl At {
     }
 
     /// What this browser was given before it signed in, or is given now.
-    pub(super) fn flow(&self) -> Result<Flow, Response<Body>> {
+    pub(super) fn flow(&self) -> Result<Flow, Refused> {
         if let Some(holds) = self.had_flow() {
             return Ok(Flow { holds: holds.to_owned(), cookie: None });
         }
@@ -230,13 +247,13 @@ impl At {
         body: Body,
         holds: &str,
         name: &str,
-    ) -> Result<Fields, Response<Body>> {
+    ) -> Result<Fields, Refused> {
         if !self.is_own_page() {
-            return Err(self.foreign());
+            return Err(self.foreign().into());
         }
         let fields = self.form(body).await?;
         let is_ours = cookies::is_form_token(holds, name, fields.one("csrf").unwrap_or_default());
-        if is_ours { Ok(fields) } else { Err(self.foreign()) }
+        if is_ours { Ok(fields) } else { Err(self.foreign().into()) }
     }
 
     /// Reads a form.
@@ -275,9 +292,9 @@ impl At {
     }
 
     /// Puts on record what happened; what cannot be recorded goes no further.
-    pub(super) async fn note(&self, method: &str, event: Event<'_>) -> Result<(), Response<Body>> {
+    pub(super) async fn note(&self, method: &str, event: Event<'_>) -> Result<(), Refused> {
         let noted = self.identity.note(&self.gateway, &self.revision, method, event).await;
-        noted.map_err(|error| self.failed("the audit log takes no row", &error))
+        noted.map_err(|error| self.failed("the audit log takes no row", &error).into())
     }
 
     /// The cause of a fault, for the log.

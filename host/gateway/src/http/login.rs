@@ -19,7 +19,7 @@ use tidegate_model::Secret;
 
 use super::{
     cookies::{Cookie, form_token},
-    gate::{At, return_to},
+    gate::{At, Refused, return_to},
     pace::Door,
     pages::{
         self, onward, redirect,
@@ -65,7 +65,7 @@ impl At {
         person: &Person,
         new: NewSession,
         how: &str,
-    ) -> Result<Option<http::HeaderValue>, Response<Body>> {
+    ) -> Result<Option<http::HeaderValue>, Refused> {
         let now = self.gateway.clock.now();
         let caller = session::session(self.issuer().org().clone(), person, now);
         let event = Event {
@@ -79,7 +79,7 @@ impl At {
         if let Some(old) = Cookie::Session.read(self.issuer(), &self.parts.headers)
             && let Err(error) = browsers.end_by_cookie(old).await
         {
-            return Err(self.failed("an old session cannot be ended", &error));
+            return Err(self.failed("an old session cannot be ended", &error).into());
         }
         let opened = browsers.open(self.settings(), new).await;
         let opened = opened.map_err(|error| self.failed("a session cannot begin", &error))?;
@@ -88,7 +88,7 @@ impl At {
 }
 
 /// The sign-in page.
-pub(super) fn page(at: &At, wish: Wish) -> Result<Response<Body>, Response<Body>> {
+pub(super) fn page(at: &At, wish: Wish) -> Result<Response<Body>, Refused> {
     let flow = at.flow()?;
     let settings = at.settings();
     let providers = settings.usable_providers();
@@ -110,10 +110,10 @@ pub(super) fn page(at: &At, wish: Wish) -> Result<Response<Body>, Response<Body>
 
 /// `GET /login`.
 pub(super) async fn show(at: At) -> Response<Body> {
-    shown(&at).await.unwrap_or_else(|refused| refused)
+    shown(&at).await.unwrap_or_else(Response::from)
 }
 
-async fn shown(at: &At) -> Result<Response<Body>, Response<Body>> {
+async fn shown(at: &At) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let (query, start) = (at.query(), at.start());
     let target = return_to(query.one("return_to"), &start);
@@ -126,10 +126,10 @@ async fn shown(at: &At) -> Result<Response<Body>, Response<Body>> {
 
 /// `POST /login/password`: an account of the gateway's own.
 pub(super) async fn password(at: At, body: Body) -> Response<Body> {
-    with_password(&at, body).await.unwrap_or_else(|refused| refused)
+    with_password(&at, body).await.unwrap_or_else(Response::from)
 }
 
-async fn with_password(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
+async fn with_password(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     at.knock(Door::SignIn)?;
     let form = at.own_form(body, at.had_flow().unwrap_or_default(), SIGN_IN).await?;
     let start = at.start();
@@ -164,9 +164,9 @@ async fn with_password(at: &At, body: Body) -> Result<Response<Body>, Response<B
 }
 
 /// Puts a refused password on record; the sentence for whoever tried.
-async fn refused(at: &At, email: &str, why: &PasswordRefused) -> Result<String, Response<Body>> {
+async fn refused(at: &At, email: &str, why: &PasswordRefused) -> Result<String, Refused> {
     if let PasswordRefused::Fault(_) | PasswordRefused::Directory(_) = why {
-        return Err(at.failed("a password cannot be checked", why));
+        return Err(at.failed("a password cannot be checked", why).into());
     }
     let sentence = why.to_string();
     let note = format!("tried as `{}`", email.escape_debug());
@@ -189,15 +189,15 @@ pub(super) async fn ask_to_leave(at: At) -> Response<Body> {
         };
         Ok(with_cookie(pages::page(StatusCode::OK, &page), visitor.cookie))
     };
-    asked.await.unwrap_or_else(|refused: Response<Body>| refused)
+    asked.await.unwrap_or_else(|refused: Refused| refused.into())
 }
 
 /// `POST /logout`: ends the session here, and at the provider where it offers that.
 pub(super) async fn leave(at: At, body: Body) -> Response<Body> {
-    left(&at, body).await.unwrap_or_else(|refused| refused)
+    left(&at, body).await.unwrap_or_else(Response::from)
 }
 
-async fn left(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
+async fn left(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let Some(visitor) = at.visitor().await? else { return Ok(gone(at)) };
     at.own_form(body, visitor.session.csrf.expose(), LOGOUT).await?;

@@ -20,12 +20,14 @@ use super::{
     login::{self, home, notices, provider, welcome},
     mcp,
     oauth::{authorize, device, metadata, preflight, register, token},
-    pages,
+    pages, scim,
 };
 use crate::gateway::Gateway;
 
 type Routes = Router<Arc<Gateway>>;
 type Served = MethodRouter<Arc<Gateway>>;
+/// A path within an organisation and what serves it.
+type Route = (&'static str, fn() -> Served);
 
 /// The public listener's routes.
 pub(crate) fn public(gateway: Arc<Gateway>) -> Router {
@@ -57,7 +59,7 @@ fn well_known(router: Routes) -> Routes {
 /// What clients and providers call.
 fn for_clients(router: Routes) -> Routes {
     let mut router = router;
-    let routes: [(&str, fn() -> Served); 8] = [
+    let routes: [Route; 9] = [
         ("/oauth/jwks", || get(metadata::jwks).options(preflight)),
         ("/oauth/token", || post(token::token).options(preflight)),
         ("/oauth/revoke", || post(token::revoke).options(preflight)),
@@ -66,6 +68,7 @@ fn for_clients(router: Routes) -> Routes {
         ("/oauth/device", || post(token::device).options(preflight)),
         ("/login/{provider}/backchannel", || post(notices::back_channel)),
         ("/login/{provider}/frontchannel", || get(notices::front_channel)),
+        ("/scim/v2/{*rest}", || any(scim::serve)),
     ];
     for (path, served) in routes {
         router = of_each_org(router, path, served);
@@ -76,7 +79,7 @@ fn for_clients(router: Routes) -> Routes {
 /// Pages and their forms.
 fn for_people(router: Routes) -> Routes {
     let mut router = router;
-    let routes: [(&str, fn() -> Served); 11] = [
+    let routes: [Route; 11] = [
         ("/", || get(home::show)),
         ("/grants/revoke", || post(home::revoke)),
         ("/oauth/authorize", || get(authorize::authorize)),

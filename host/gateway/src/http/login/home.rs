@@ -12,7 +12,7 @@ use tidegate_model::Timestamp;
 use crate::{
     http::{
         cookies::form_token,
-        gate::{At, Visitor},
+        gate::{At, Refused, Visitor},
         login,
         pace::Door,
         pages::{
@@ -29,15 +29,15 @@ const REVOKE: &str = login::LOGOUT;
 
 /// `GET /`.
 pub(in crate::http) async fn show(at: At) -> Response<Body> {
-    shown(&at).await.unwrap_or_else(|refused| refused)
+    shown(&at).await.unwrap_or_else(Response::from)
 }
 
 /// `POST /grants/revoke`: one of the person's own grants, or all of them.
 pub(in crate::http) async fn revoke(at: At, body: Body) -> Response<Body> {
-    revoked(&at, body).await.unwrap_or_else(|refused| refused)
+    revoked(&at, body).await.unwrap_or_else(Response::from)
 }
 
-async fn shown(at: &At) -> Result<Response<Body>, Response<Body>> {
+async fn shown(at: &At) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let Some(visitor) = at.visitor().await? else {
         return login::page(at, login::Wish { return_to: at.start(), ..login::Wish::default() });
@@ -98,7 +98,7 @@ fn moment(at: Timestamp) -> String {
     moment.map_or_else(String::new, |moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-async fn revoked(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
+async fn revoked(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let Some(visitor) = at.visitor().await? else { return login::page(at, at.wish()) };
     let form = at.own_form(body, visitor.session.csrf.expose(), REVOKE).await?;

@@ -7,7 +7,7 @@ use tidegate_identity::login::{LoginRefused, LogoutToken};
 
 use crate::{
     http::{
-        gate::{At, Open, plain},
+        gate::{At, Open, Refused, plain},
         pace::Door,
     },
     identity::trail::Event,
@@ -27,7 +27,7 @@ pub(in crate::http) async fn back_channel(Open(at): Open, body: Body) -> Respons
     match providers.logout_token(at.settings(), name, token).await {
         Ok(token) => match end(&at, &token).await {
             Ok(()) => answer(StatusCode::OK, Body::empty()),
-            Err(response) => response,
+            Err(refused) => refused.into(),
         },
         Err(why) => refused(&at, &why).await,
     }
@@ -43,14 +43,14 @@ pub(in crate::http) async fn front_channel(Open(at): Open) -> Response<Body> {
     match providers.front_channel(at.settings(), name, &at.query().0) {
         Ok(token) => match end(&at, &token).await {
             Ok(()) => answer(StatusCode::OK, Body::empty()),
-            Err(response) => response,
+            Err(refused) => refused.into(),
         },
         Err(why) => refused(&at, &why).await,
     }
 }
 
 /// Ends the sessions that a provider has ended, and what was granted in them.
-async fn end(at: &At, token: &LogoutToken) -> Result<(), Response<Body>> {
+async fn end(at: &At, token: &LogoutToken) -> Result<(), Refused> {
     let ended = at.identity.browsers.sign_out(token).await;
     let ended = ended.map_err(|error| at.failed("sessions cannot be ended", &error))?;
     for session in &ended.sessions {
@@ -70,10 +70,9 @@ async fn end(at: &At, token: &LogoutToken) -> Result<(), Response<Body>> {
 async fn refused(at: &At, why: &LoginRefused) -> Response<Body> {
     let note = format!("provider `{}`: {}", at.param("provider").escape_debug(), why.code());
     let event = Event { source: Some(at.source), note, ..Event::default() };
-    if let Err(response) =
-        at.note("identity:sign_out", event.unauthenticated(why.to_string())).await
+    if let Err(refused) = at.note("identity:sign_out", event.unauthenticated(why.to_string())).await
     {
-        return response;
+        return refused.into();
     }
     let body = json!({ "error": "invalid_request", "error_description": why.to_string() });
     answer(StatusCode::BAD_REQUEST, Body::from(body.to_string()))

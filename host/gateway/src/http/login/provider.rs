@@ -10,7 +10,7 @@ use tidegate_identity::{
 use super::SIGN_IN;
 use crate::{
     http::{
-        gate::{At, nothing, return_to},
+        gate::{At, Refused, nothing, return_to},
         pace::Door,
         pages::{self, onward, redirect, with_cookie},
     },
@@ -19,15 +19,15 @@ use crate::{
 
 /// `POST /login/{provider}`: leads to the provider. Nothing was asked of it before.
 pub(in crate::http) async fn begin(at: At, body: Body) -> Response<Body> {
-    begun(&at, body).await.unwrap_or_else(|refused| refused)
+    begun(&at, body).await.unwrap_or_else(Response::from)
 }
 
 /// `GET /login/{provider}/callback`: what the provider sent the browser back with.
 pub(in crate::http) async fn callback(at: At) -> Response<Body> {
-    came_back(&at).await.unwrap_or_else(|refused| refused)
+    came_back(&at).await.unwrap_or_else(Response::from)
 }
 
-async fn begun(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
+async fn begun(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     at.knock(Door::SignIn)?;
     let holds = at.had_flow().unwrap_or_default();
     let form = at.own_form(body, holds, SIGN_IN).await?;
@@ -37,23 +37,23 @@ async fn begun(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
     let begun = at.identity.providers.begin(at.settings(), name, holds, target).await;
     match begun {
         Ok(begun) => Ok(onward(at.base(), "To your provider", &begun.url)),
-        Err(why) => Err(refused(at, &why).await),
+        Err(why) => Err(refused(at, &why).await.into()),
     }
 }
 
-async fn came_back(at: &At) -> Result<Response<Body>, Response<Body>> {
+async fn came_back(at: &At) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let (name, query) = (at.param("provider"), at.query());
     let holds = at.had_flow().unwrap_or_default();
     let finished = at.identity.providers.finish(at.settings(), name, &query.0, holds).await;
     let finished = match finished {
         Ok(finished) => finished,
-        Err(why) => return Err(refused(at, &why).await),
+        Err(why) => return Err(refused(at, &why).await.into()),
     };
     let directory = &at.identity.directory;
     let person = match directory.signed_in(&finished.claimed, at.settings().open_join).await {
         Ok(person) => person,
-        Err(why) => return Err(not_let_in(at, &finished, &why).await),
+        Err(why) => return Err(not_let_in(at, &finished, &why).await.into()),
     };
     let start = at.start();
     let target = return_to(Some(&finished.carried), &start).to_owned();
@@ -66,7 +66,7 @@ async fn signed_in(
     at: &At,
     person: &Person,
     finished: Finished,
-) -> Result<Option<http::HeaderValue>, Response<Body>> {
+) -> Result<Option<http::HeaderValue>, Refused> {
     let how = format!("with provider `{}`", finished.claimed.link.provider);
     let new = NewSession {
         user: person.user.id.clone(),
@@ -88,8 +88,8 @@ async fn refused(at: &At, why: &LoginRefused) -> Response<Body> {
         note: format!("provider `{}`: {}", at.param("provider").escape_debug(), why.code()),
         ..Event::default()
     };
-    if let Err(response) = at.note("identity:sign_in", event.unauthenticated(&sentence)).await {
-        return response;
+    if let Err(refused) = at.note("identity:sign_in", event.unauthenticated(&sentence)).await {
+        return refused.into();
     }
     let status = match why {
         LoginRefused::Unavailable { .. } => StatusCode::BAD_GATEWAY,
@@ -114,9 +114,9 @@ async fn not_let_in(at: &At, finished: &Finished, why: &SignInRefused) -> Respon
         note: format!("provider `{}`, subject `{}`", link.provider, link.subject.escape_debug()),
         ..Event::default()
     };
-    if let Err(response) = at.note("identity:sign_in", event.unauthenticated(why.to_string())).await
+    if let Err(refused) = at.note("identity:sign_in", event.unauthenticated(why.to_string())).await
     {
-        return response;
+        return refused.into();
     }
     let words = "Your provider knows you, but you may not come in here. An administrator can \
                  see why, and let you in.";

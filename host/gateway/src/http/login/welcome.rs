@@ -12,7 +12,7 @@ use tidegate_model::{RefusalCode, Secret};
 use crate::{
     http::{
         cookies::form_token,
-        gate::At,
+        gate::{At, Refused},
         pace::Door,
         pages::{self, onward, view, with_cookie},
     },
@@ -28,24 +28,20 @@ pub(in crate::http) async fn show(at: At) -> Response<Body> {
         at.knock(Door::SignIn)?;
         page(&at, "", None).await
     };
-    shown.await.unwrap_or_else(|refused| refused)
+    shown.await.unwrap_or_else(Response::from)
 }
 
 /// `POST /welcome/{token}`.
 pub(in crate::http) async fn accept(at: At, body: Body) -> Response<Body> {
-    accepted(&at, body).await.unwrap_or_else(|refused| refused)
+    accepted(&at, body).await.unwrap_or_else(Response::from)
 }
 
-async fn page(
-    at: &At,
-    email: &str,
-    problem: Option<&str>,
-) -> Result<Response<Body>, Response<Body>> {
+async fn page(at: &At, email: &str, problem: Option<&str>) -> Result<Response<Body>, Refused> {
     let token = at.param("token");
     let invited = at.identity.welcome.look(at.settings(), token).await;
     let invited = match invited {
         Ok(invited) => invited,
-        Err(why) => return Err(refused(at, &why)),
+        Err(why) => return Err(refused(at, &why).into()),
     };
     let flow = at.flow()?;
     let page = view::Welcome {
@@ -63,7 +59,7 @@ async fn page(
     Ok(with_cookie(pages::page(status, &page), flow.cookie))
 }
 
-async fn accepted(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
+async fn accepted(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     at.knock(Door::SignIn)?;
     let form = at.own_form(body, at.had_flow().unwrap_or_default(), FORM).await?;
     let email = form.one("email").unwrap_or_default();
@@ -86,7 +82,7 @@ async fn accepted(at: &At, body: Body) -> Result<Response<Body>, Response<Body>>
                 ..Event::default()
             };
             at.note("identity:welcome", event).await?;
-            return Err(refused(at, &why));
+            return Err(refused(at, &why).into());
         }
     };
     let new = NewSession {

@@ -18,7 +18,7 @@ use super::asking;
 use crate::{
     http::{
         cookies::form_token,
-        gate::{At, Visitor},
+        gate::{At, Refused, Visitor},
         login,
         pace::Door,
         pages::{self, onward, redirect, view, with_cookie},
@@ -44,11 +44,11 @@ pub(in crate::http) async fn consent(at: At, body: Body) -> Response<Body> {
     answered(decided(&at, body).await)
 }
 
-fn answered(result: Result<Response<Body>, Response<Body>>) -> Response<Body> {
-    result.unwrap_or_else(|refused| refused)
+fn answered(result: Result<Response<Body>, Refused>) -> Response<Body> {
+    result.unwrap_or_else(Response::from)
 }
 
-async fn asked(at: &At) -> Result<Response<Body>, Response<Body>> {
+async fn asked(at: &At) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let query = at.query();
     let request = match at.identity.server.check(at.settings(), &query.0).await {
@@ -79,7 +79,7 @@ async fn asked(at: &At) -> Result<Response<Body>, Response<Body>> {
     Ok(with_cookie(page, visitor.cookie))
 }
 
-async fn decided(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
+async fn decided(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let Some(visitor) = at.visitor().await? else { return Ok(too_late(at)) };
     let form = at.own_form(body, visitor.session.csrf.expose(), FORM).await?;
@@ -118,13 +118,13 @@ async fn may_connect(
     at: &At,
     visitor: &Visitor,
     request: &AuthorizationRequest,
-) -> Result<(), Response<Body>> {
+) -> Result<(), Refused> {
     let may = at.revision.may_use(&visitor.caller, &request.resource, &at.circumstances());
     let Err(why) = may else { return Ok(()) };
     note(at, visitor, request, "identity:authorize", |event| event.forbidden(&why)).await?;
     // A page that goes on: after a form, a browser would not follow a redirect elsewhere.
     let location = at.identity.server.deny(request, DenyReason::AccessDenied);
-    Err(onward(at.base(), "You may not use this", location.as_str()))
+    Err(onward(at.base(), "You may not use this", location.as_str()).into())
 }
 
 /// Grants what was asked for, on record before the code leaves.
@@ -132,7 +132,7 @@ async fn approved(
     at: &At,
     visitor: &Visitor,
     request: &AuthorizationRequest,
-) -> Result<String, Response<Body>> {
+) -> Result<String, Refused> {
     let session = &visitor.session;
     let facts = SignInFacts {
         auth_time: session.auth_time,
@@ -153,7 +153,7 @@ async fn note<'a>(
     request: &'a AuthorizationRequest,
     method: &str,
     change: impl FnOnce(Event<'a>) -> Event<'a>,
-) -> Result<(), Response<Body>> {
+) -> Result<(), Refused> {
     let event = Event {
         caller: Some(&visitor.caller),
         source: Some(at.source),
@@ -175,7 +175,7 @@ fn ask(
     at: &At,
     visitor: &Visitor,
     request: &AuthorizationRequest,
-) -> Result<Response<Body>, Response<Body>> {
+) -> Result<Response<Body>, Refused> {
     let session = &visitor.session;
     let browser = Browser { org: at.issuer().org(), holds: session.id.as_str() };
     let text = serde_json::to_vec(request);

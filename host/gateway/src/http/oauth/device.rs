@@ -9,7 +9,7 @@ use super::what;
 use crate::{
     http::{
         cookies::form_token,
-        gate::{At, Visitor},
+        gate::{At, Refused, Visitor},
         login,
         pace::Door,
         pages::{self, view, with_cookie},
@@ -22,15 +22,15 @@ const FORM: &str = "device";
 
 /// `GET /device`.
 pub(in crate::http) async fn show(at: At) -> Response<Body> {
-    shown(&at).await.unwrap_or_else(|refused| refused)
+    shown(&at).await.unwrap_or_else(Response::from)
 }
 
 /// `POST /device`: a code, then a decision about it.
 pub(in crate::http) async fn decide(at: At, body: Body) -> Response<Body> {
-    decided(&at, body).await.unwrap_or_else(|refused| refused)
+    decided(&at, body).await.unwrap_or_else(Response::from)
 }
 
-async fn shown(at: &At) -> Result<Response<Body>, Response<Body>> {
+async fn shown(at: &At) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let Some(visitor) = at.visitor().await? else { return login::page(at, at.wish()) };
     let query = at.query();
@@ -39,7 +39,7 @@ async fn shown(at: &At) -> Result<Response<Body>, Response<Body>> {
     Ok(with_cookie(page, visitor.cookie))
 }
 
-async fn decided(at: &At, body: Body) -> Result<Response<Body>, Response<Body>> {
+async fn decided(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     // Guessing codes is bounded like guessing passwords.
     at.knock(Door::SignIn)?;
     let Some(visitor) = at.visitor().await? else { return login::page(at, at.wish()) };
@@ -74,7 +74,7 @@ async fn allow(
     visitor: &Visitor,
     device: &DeviceRequest,
     code: &str,
-) -> Result<(&'static str, &'static str), Response<Body>> {
+) -> Result<(&'static str, &'static str), Refused> {
     if let Err(why) = at.revision.may_use(&visitor.caller, &device.resource, &at.circumstances()) {
         at.note("identity:device", event(at, visitor, device).forbidden(&why)).await?;
         return Ok(("You may not use this", "The program was not let in."));

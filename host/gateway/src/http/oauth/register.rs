@@ -43,7 +43,7 @@ pub(in crate::http) async fn register(Open(at): Open, body: Body) -> Response<Bo
                 ..Event::default()
             };
             match at.note("identity:register", event).await {
-                Err(response) => response,
+                Err(refused) => refused.into(),
                 Ok(()) => json(StatusCode::CREATED, registered.answer.expose().to_owned()),
             }
         }
@@ -66,12 +66,12 @@ async fn turned_away(at: &At, why: &RegistrationRefused) -> Response<Body> {
         }
         RegistrationRefused::Off => {
             let answer = refused(StatusCode::FORBIDDEN, "access_denied", &sentence);
-            at.note("identity:register", event).await.err().unwrap_or(answer)
+            at.note("identity:register", event).await.err().map_or(answer, Response::from)
         }
         RegistrationRefused::Full => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let answer = refused(status, "temporarily_unavailable", &sentence);
-            at.note("identity:register", event).await.err().unwrap_or(answer)
+            at.note("identity:register", event).await.err().map_or(answer, Response::from)
         }
         RegistrationRefused::Store(_) | RegistrationRefused::Random => {
             at.log(why);

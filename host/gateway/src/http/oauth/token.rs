@@ -74,14 +74,20 @@ async fn issue(at: &At, pending: Pending) -> Response<Body> {
     };
     if let Err(why) = at.revision.may_use(&caller, &resource, &at.circumstances()) {
         let noted = at.note("identity:token", event.forbidden(&why)).await;
-        return noted.err().unwrap_or_else(|| {
-            refused(&refusal(ErrorCode::AccessDenied, "a policy does not let this caller connect"))
-        });
+        return noted.err().map_or_else(
+            || {
+                refused(&refusal(
+                    ErrorCode::AccessDenied,
+                    "a policy does not let this caller connect",
+                ))
+            },
+            Response::from,
+        );
     }
     match at.identity.server.issue(pending).await {
         Err(why) => turned_away(at, "identity:token", &why).await,
         Ok(reply) => match at.note("identity:token", event).await {
-            Err(response) => response,
+            Err(refused) => refused.into(),
             Ok(()) => json(StatusCode::OK, reply.to_json().expose().to_owned()),
         },
     }
@@ -105,7 +111,7 @@ pub(in crate::http) async fn revoke(Open(at): Open, body: Body) -> Response<Body
             );
             let event = Event { source: Some(at.source), note, ..Event::default() };
             match at.note("identity:revoke", event).await {
-                Err(response) => response,
+                Err(refused) => refused.into(),
                 Ok(()) => json(StatusCode::OK, Body::empty()),
             }
         }
@@ -170,7 +176,7 @@ async fn turned_away(at: &At, method: &str, why: &TokenRefused) -> Response<Body
         refused: Some((code, why.sentence.clone().into_owned())),
         ..Event::default()
     };
-    at.note(method, event).await.err().unwrap_or_else(|| refused(why))
+    at.note(method, event).await.err().map_or_else(|| refused(why), Response::from)
 }
 
 /// A refusal as RFC 6749 section 5.2 has it.
