@@ -192,3 +192,24 @@ async fn tokens_and_sessions_survive_a_restart() {
     assert!(page.text().contains(&format!("Hello, {OWNER}")), "{}", page.text());
     assert!(!bed.gateway.log().contains("/welcome/"), "an owner is there already");
 }
+
+#[tokio::test]
+async fn signing_somebody_out_everywhere_ends_what_acts_for_them() {
+    let bed = Bed::open(|setup| setup.key("boss", &[])).await;
+    let found = bed.discover("main").await;
+    let client = bed.register(&found, "An application").await;
+    let tokens = bed.connect("main", &client, "mcp").await;
+    let access = bed.with("main", &tokens);
+    let mut stream = listen(&access).await;
+    let path = format!("/api/v1/users/{OWNER}/sign-out");
+    let boss = bed.at(&path).with_key(bed.gateway.key("boss"));
+    let done = boss.send(Method::POST, &[], "").await;
+    assert_eq!(done.status, 200, "{done:?}");
+    let end = stream.next().await.unwrap();
+    assert_eq!(end["result"]["resultType"], "complete", "{end}");
+    assert_eq!(stream.next().await, None);
+    assert_eq!(access.request("tools/list", json!({})).await.status, 401);
+    // The browser is signed out as well.
+    let page = bed.browser.open(&format!("{}/", bed.base())).await;
+    assert!(page.text().contains("Password"), "{}", page.text());
+}
