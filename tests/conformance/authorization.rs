@@ -5,11 +5,11 @@
 //! there is no list of what is expected to.
 
 use super::{run, suite::Suite};
-use crate::support::{Browser, Page, Setup, TestGateway};
+use crate::support::{Browser, Setup, TestGateway, eventually};
 
 /// Who signs in.
 const OWNER: &str = "owner@example.com";
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "a gate by the river at noon";
 
 /// The suite's client, and a virtual MCP that it asks a token for.
 async fn gateway() -> TestGateway {
@@ -24,17 +24,18 @@ async fn gateway() -> TestGateway {
 }
 
 /// Makes the first account by the link that the gateway printed.
-async fn settle(gateway: &TestGateway, browser: &Browser) -> Page {
-    let log = gateway.log();
-    let link = log.split_ascii_whitespace().find(|word| word.contains("/welcome/"));
-    let link = link.unwrap_or_else(|| panic!("no link: {log}"));
-    let at = link.find("http").unwrap_or_else(|| panic!("{link}"));
-    let page = browser.open(link[at..].trim_matches(['"', '\'', '`'])).await;
+async fn settle(gateway: &TestGateway, browser: &Browser) {
+    let link = eventually("the link for the first owner", async || {
+        let log = gateway.log();
+        let line = log.lines().find(|line| line.contains("/welcome/"));
+        line.map(|line| line.trim().to_owned())
+    })
+    .await;
+    let page = browser.open(&link).await;
     let form = page.form("Go on");
     let form = form.set("email", OWNER).set("password", PASSWORD);
     let page = browser.submit(&page, &form).await;
     assert!(page.status() < 400, "{}", page.text());
-    page
 }
 
 /// Signs in where that is asked for, and allows what is asked.

@@ -88,15 +88,21 @@ impl Suite {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut browse = Some(browse);
+        let (mut browse, mut url, mut waits) = (Some(browse), None, false);
         let mut log = String::new();
         let ran = async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 log.push_str(&line);
                 log.push('\n');
-                let is_url = line.starts_with(issuer) && line.contains("response_type=code");
-                if let Some(browse) = browse.take_if(|_| is_url) {
-                    browse(line).await;
+                // It may show the URL before it can be come back to.
+                waits |= line.starts_with("Callback server started");
+                if line.starts_with(issuer) && line.contains("response_type=code") {
+                    url = Some(line);
+                }
+                if waits
+                    && let Some((browse, url)) = browse.take_if(|_| url.is_some()).zip(url.take())
+                {
+                    browse(url).await;
                 }
             }
         };

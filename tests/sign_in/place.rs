@@ -48,6 +48,7 @@ pub(super) struct Asked {
     /// Where the browser has to go.
     pub(super) url: String,
     client_id: String,
+    callback: String,
     resource: String,
     token_endpoint: Url,
 }
@@ -139,8 +140,13 @@ impl Place {
         self.redeem(asked, &page).await
     }
 
-    /// An application that knows one URL asks for the rest.
+    /// An application that knows one URL asks for the rest. It waits on this machine.
     pub(super) async fn ask(&self, vmcp: &str) -> Asked {
+        self.ask_at(vmcp, CALLBACK).await
+    }
+
+    /// The same; it waits somewhere else.
+    pub(super) async fn ask_at(&self, vmcp: &str, callback: &str) -> Asked {
         let refused = self.gateway.anonymous(vmcp).send(Method::POST, &[], "{}").await;
         assert_eq!(refused.status, 401);
         let challenge = refused.header("www-authenticate").to_owned();
@@ -154,7 +160,7 @@ impl Place {
         let endpoint = |name: &str| metadata[name].as_str().unwrap().to_owned();
         let client = json!({
             "client_name": "An application",
-            "redirect_uris": [CALLBACK],
+            "redirect_uris": [callback],
             "token_endpoint_auth_method": "none",
         });
         let json = [("content-type", "application/json")];
@@ -166,7 +172,7 @@ impl Place {
             [
                 ("response_type", "code"),
                 ("client_id", &client_id),
-                ("redirect_uri", CALLBACK),
+                ("redirect_uri", callback),
                 ("state", "a state"),
                 ("scope", "mcp"),
                 ("resource", &resource),
@@ -175,21 +181,22 @@ impl Place {
             ],
         );
         let token_endpoint = endpoint("token_endpoint").parse().unwrap();
-        Asked { url: url.unwrap().into(), client_id, resource, token_endpoint }
+        let callback = callback.to_owned();
+        Asked { url: url.unwrap().into(), client_id, callback, resource, token_endpoint }
     }
 
     /// The same application, to which the browser has come back with an answer.
     pub(super) async fn redeem(&self, asked: Asked, page: &Page) -> App {
         assert_eq!(page.query("state").as_deref(), Some("a state"), "{}", page.url);
         let code = page.query("code").unwrap_or_else(|| panic!("no code: {}", page.url));
-        let Asked { client_id, resource, token_endpoint, .. } = asked;
+        let Asked { client_id, callback, resource, token_endpoint, .. } = asked;
         let answer = token(
             &token_endpoint,
             &[
                 ("grant_type", "authorization_code"),
                 ("code", &code),
                 ("client_id", &client_id),
-                ("redirect_uri", CALLBACK),
+                ("redirect_uri", &callback),
                 ("resource", &resource),
                 ("code_verifier", VERIFIER),
             ],

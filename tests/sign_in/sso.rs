@@ -35,6 +35,42 @@ async fn the_provider_is_asked_only_after_a_click_and_once_for_everything() {
 }
 
 #[tokio::test]
+async fn what_was_allowed_once_is_not_asked_again_unless_any_program_could_pose_as_the_client() {
+    let desk = "[clients.desk]\nname = \"Desk assistant\"\n\
+                redirect_uris = [\"http://127.0.0.1/callback\"]";
+    let place = Place::open("okta", desk, |setup| setup).await;
+    let web = "https://app.example.com/callback";
+    let browser = Browser::new().stop_at(web).stop_at("http://127.0.0.1:33418/");
+    let page = browser.open(&format!("{}/login", place.base())).await;
+    place.sign_in(&browser, &page, "ae").await;
+    let asked = place.ask_at("main", web).await;
+    let page = browser.open(&asked.url).await;
+    assert!(page.text().contains("app.example.com"), "{}", page.text());
+    let page = browser.submit(&page, &page.form("Allow")).await;
+    assert!(page.query("code").is_some(), "{}", page.url);
+    let page = browser.open(&asked.url).await;
+    assert!(page.query("code").is_some(), "asked again: {}", page.text());
+    let app = place.redeem(asked, &page).await;
+    assert!(!place.call(&app, "main").await.is_tool_error());
+    // Another application is another question, and what was refused stays so.
+    let other = place.ask_at("main", web).await;
+    let page = browser.open(&other.url).await;
+    let page = browser.submit(&page, &page.form("Cancel")).await;
+    assert_eq!(page.query("error").as_deref(), Some("access_denied"), "{}", page.url);
+    assert!(!browser.open(&other.url).await.forms().is_empty(), "it is asked again");
+
+    // What it is called is no secret, and it is on the person's own machine.
+    let local = place.ask("main").await;
+    let (_, rest) = local.url.split_once("client_id=dyn_").unwrap();
+    let id = format!("dyn_{}", rest.split('&').next().unwrap());
+    for _ in 0..2 {
+        let page = browser.open(&local.url.replace(&id, "desk")).await;
+        let page = browser.submit(&page, &page.form("Allow")).await;
+        assert!(page.query("code").is_some(), "{}", page.url);
+    }
+}
+
+#[tokio::test]
 async fn an_enforced_provider_is_the_only_way_in() {
     let enforced = "[sign_in]\nprovider = \"acme\"";
     let place = Place::open("okta", enforced, |setup| setup).await;

@@ -39,7 +39,9 @@ page.on("console", (message) => {
 });
 page.on("pageerror", (error) => problems.push(`script: ${error}`));
 page.on("requestfailed", (request) => {
-  problems.push(`request: ${request.url()}: ${request.failure()?.errorText}`);
+  const why = request.failure()?.errorText;
+  // A page that goes on at once leaves behind what it has not loaded yet.
+  if (why !== "net::ERR_ABORTED") problems.push(`request: ${request.url()}: ${why}`);
 });
 page.on("response", (response) => {
   if (response.request().isNavigationRequest()) status = response.status();
@@ -145,7 +147,8 @@ for await (const line of createInterface({ input: process.stdin })) {
     const more = await commands[command.do](command);
     console.log(JSON.stringify(await shown(more)));
   } catch (error) {
-    console.log(JSON.stringify({ failed: String(error.stack ?? error), url: page.url() }));
+    const failed = `${error.stack ?? error}\nat ${page.url()}: ${problems.join("; ")}`;
+    console.log(JSON.stringify({ failed }));
   }
 }
 await browser.close();

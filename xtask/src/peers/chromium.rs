@@ -24,6 +24,9 @@ const FAMILIES: [(&str, &str); 3] = [
     ("sans-serif", "DejaVu Sans"),
     ("monospace", "DejaVu Sans Mono"),
 ];
+/// What is written with where nothing else fits.
+const DEFAULT: &str = "  <match target=\"pattern\"><edit name=\"family\" mode=\"append_last\">\
+                       <string>DejaVu Sans</string></edit></match>\n";
 /// How deep libraries lie below `usr/lib`.
 const DEPTH: usize = 4;
 
@@ -94,7 +97,7 @@ fn script(folder: &Path) -> Result<String> {
     let cache = folder.join("fonts-cache");
     let text = format!(
         "<?xml version=\"1.0\"?>\n<!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig>\n  \
-         <dir>/usr/share/fonts</dir>\n  <dir>{}</dir>\n  <cachedir>{}</cachedir>\n{}</fontconfig>\n",
+         <dir>/usr/share/fonts</dir>\n  <dir>{}</dir>\n  <cachedir>{}</cachedir>\n{}{DEFAULT}</fontconfig>\n",
         own.display(),
         cache.display(),
         FAMILIES.map(|(family, font)| alias(family, font)).concat()
