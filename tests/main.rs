@@ -63,6 +63,8 @@ mod reload;
 #[cfg(test)]
 mod resuming;
 #[cfg(test)]
+mod scim;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod sign_in;

@@ -14,5 +14,6 @@ mod gate;
 mod cookies;
 pub(crate) mod ops;
 pub(crate) mod router;
+mod scim;
 mod stream;
 mod unstalled;

@@ -239,21 +239,19 @@ impl<'a> Parser<'a> {
     }
 
     fn literal(&mut self, operator: Operator) -> Result<Option<String>, ScimError> {
-        let mut values = serde_json::Deserializer::from_str(self.rest).into_iter();
-        let value = match values.next() {
-            Some(Ok(serde_json::Value::String(text))) => Some(text),
-            Some(Ok(serde_json::Value::Bool(value))) => Some(value.to_string()),
-            Some(Ok(serde_json::Value::Number(value))) => Some(value.to_string()),
-            Some(Ok(serde_json::Value::Null))
-                if matches!(operator, Operator::Equal | Operator::NotEqual) =>
-            {
-                None
-            }
-            _ => return Err(self.bad("a text in double quotes, true, false or null")),
+        if let Some(word) = ["true", "false"].into_iter().find(|word| self.word(word)) {
+            return Ok(Some(word.to_owned()));
+        }
+        if matches!(operator, Operator::Equal | Operator::NotEqual) && self.word("null") {
+            return Ok(None);
+        }
+        let mut texts = serde_json::Deserializer::from_str(self.rest).into_iter::<String>();
+        let Some(Ok(text)) = texts.next() else {
+            return Err(self.bad("a text in double quotes, true, false or null"));
         };
-        let (_, rest) = self.rest.split_at_checked(values.byte_offset()).unwrap_or_default();
+        let (_, rest) = self.rest.split_at_checked(texts.byte_offset()).unwrap_or_default();
         self.rest = rest;
-        Ok(value)
+        Ok(Some(text))
     }
 
     /// Takes a word, in any case, where it stands for itself.
