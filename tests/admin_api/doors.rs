@@ -93,7 +93,7 @@ async fn web_pages_cookies_other_hosts_and_odd_requests_are_refused() {
 #[tokio::test]
 async fn a_caller_who_asks_too_often_is_told_to_wait_and_others_are_not() {
     let office = Office::open(Setup::new()).await;
-    // Requests that are refused cost no row on disk; more than a minute's allowance of them.
+    // More than a minute's allowance, faster than it comes back.
     let mut last = None;
     for _ in 0..1_400 {
         let response = office.get("member", "/me").await;
