@@ -46,7 +46,7 @@ impl Place {
             .file("identity.toml", &settings(TOKEN))
             .organisation("acme", |setup| setup.file("identity.toml", &settings(OTHER)))
             .organisation("beta", |setup| setup.file("identity.toml", ""));
-        Self { gateway: setup.start().await, owner: owner.expose().to_owned(), mock: mock }
+        Self { gateway: setup.start().await, owner: owner.expose().to_owned(), mock }
     }
 
     fn at(&self, path: &str) -> Client {
@@ -214,7 +214,10 @@ async fn whoever_is_deactivated_loses_everything_at_once() {
     assert_eq!((refused.status.as_u16(), &refused.json()["error"]), (400, &json!("invalid_grant")));
     let row = place.rows().await.pop().unwrap();
     assert_eq!((&row["method"], &row["status"]), (&json!("scim:user_update"), &json!("ok")));
-    assert_eq!((&row["caller"]["user"], &row["caller"]["auth"]), (&json!("scim"), &json!("scim")));
+    assert_eq!(
+        (&row["caller"]["user"], &row["caller"]["sign_in"]),
+        (&json!("scim"), &json!("scim"))
+    );
     let note = row["note"].as_str().unwrap();
     assert!(note.contains("active true -> false"), "{note}");
     assert!(note.contains("1 sessions and 1 grants ended"), "{note}");
@@ -312,6 +315,13 @@ async fn only_the_right_token_gets_anywhere() {
     assert_eq!(status.status, 401);
     let mcp = place.gateway.anonymous("main").with_key(TOKEN);
     assert_eq!(mcp.request("tools/list", json!({})).await.status, 401);
+    // Whoever guesses is soon not even told that, and whoever knows is not held up.
+    let mut guesses = 0;
+    while ask("/scim/v2/Users".to_owned(), Some("guess")).await.status != 429 {
+        guesses += 1;
+        assert!(guesses < 1_000, "nobody minds");
+    }
+    assert_eq!(place.scim(Method::GET, "Users", Value::Null).await.status, 200);
     // Where it is off there is nothing, as where there is no organisation.
     for base in ["/o/beta", "/o/nobody"] {
         let answer = ask(format!("{base}/scim/v2/Users"), Some(TOKEN)).await;

@@ -1,6 +1,7 @@
 //! `Groups`: who belongs together, as the organisation's directory says.
 //!
-//! Only people are members here. Agents that an administrator put into a group stay in it
+//! Policies name a group by its `displayName`: one that is renamed is another to them, and gives
+//! its members what the new name gives. Only people are members here. Agents that an administrator put into a group stay in it
 //! and are not shown.
 
 use std::{
@@ -244,7 +245,9 @@ impl Scim<'_> {
             Change::Rename(name) => group.name.clone_from(name),
             Change::ExternalId(id) => group.external_id.clone_from(id),
             Change::Add(ids) => group.members.extend(ids.iter().cloned()),
-            Change::Remove(ids) => group.members.retain(|id| !ids.contains(id)),
+            Change::Remove(ids) => ids.iter().for_each(|id| {
+                group.members.remove(id);
+            }),
             Change::RemoveWhere(filter) => group
                 .members
                 .retain(|id| !(filter.holds(&|path| of_member(path, id)) && self.is_person(id))),
