@@ -170,8 +170,9 @@ fn gather(dir: &Path, before: &str, into: &mut Vec<(PathBuf, String)>) {
         match name.len().checked_sub(STAMP).filter(|_| name.ends_with('Z')) {
             Some(end) => {
                 // The leg stands in front, but for that of clients.
-                let legs = ["server-", "authorization-server-"].into_iter();
-                let leg = legs.filter(|leg| before.is_empty() && name.starts_with(leg)).last();
+                let leg = ["authorization-server-", "server-"]
+                    .into_iter()
+                    .find(|leg| before.is_empty() && name.starts_with(leg));
                 let scenario = &name[leg.map_or(0, str::len)..end];
                 into.push((path, format!("{before}{scenario}")));
             }

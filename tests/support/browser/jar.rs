@@ -86,7 +86,7 @@ impl Jar {
 
     /// The `Cookie` header of a navigation; `is_safe` when it only gets something.
     pub(super) fn header(&self, url: &Url, site: Site, is_safe: bool) -> Option<String> {
-        let crosses = site == Site::CrossSite;
+        let crosses = site == Site::Foreign;
         let sent = self.0.iter().filter(|cookie| {
             let path = cookie.path.trim_end_matches('/');
             let rest = url.path().strip_prefix(path);

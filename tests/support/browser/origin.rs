@@ -14,9 +14,9 @@ pub(super) enum Site {
     /// The same scheme, host and port.
     SameOrigin,
     /// The same scheme and host.
-    SameSite,
+    Neighbour,
     /// Another.
-    CrossSite,
+    Foreign,
 }
 
 /// One way through any number of redirects.
@@ -65,8 +65,8 @@ impl Step {
         let site = match self.site {
             Site::None => "none",
             Site::SameOrigin => "same-origin",
-            Site::SameSite => "same-site",
-            Site::CrossSite => "cross-site",
+            Site::Neighbour => "same-site",
+            Site::Foreign => "cross-site",
         };
         let mut headers = vec![
             ("sec-fetch-site", site.to_owned()),
@@ -94,9 +94,9 @@ fn between(from: &Url, to: &Url) -> Site {
     if from.origin() == to.origin() {
         Site::SameOrigin
     } else if from.scheme() == to.scheme() && from.host_str() == to.host_str() {
-        Site::SameSite
+        Site::Neighbour
     } else {
-        Site::CrossSite
+        Site::Foreign
     }
 }
 
