@@ -46,10 +46,9 @@ impl Provider {
         let preset = match self.preset {
             "okta" => "preset = \"okta\"\n".to_owned(),
             "google" => "preset = \"google\"\nhosted_domain = \"example.com\"\n".to_owned(),
-            "entra" => format!(
-                "preset = \"entra\"\ntenant = \"{TENANT}\"\ngraph = \"{}\"\ntrust_email = true\n",
-                self.graph
-            ),
+            "entra" => {
+                format!("preset = \"entra\"\ntenant = \"{TENANT}\"\ngraph = \"{}\"\n", self.graph)
+            }
             _ => "preset = \"oidc\"\nscopes = [\"openid\", \"email\", \"profile\", \"roles\"]\n\
                   [providers.NAME.claims]\ngroups = \"realm_access.groups\"\n\
                   roles = \"realm_access.roles\"\n"
