@@ -248,7 +248,9 @@ impl Form {
         let email =
             if before.is_some() { self.email.clone() } else { self.email.clone().or(address) };
         let email = email.map(|email| email.trim().to_lowercase());
-        if user.email != email && before_owner(user, settings) {
+        // Whoever has the address that is their name is them anyway.
+        let is_moved = email.as_deref().is_some_and(|email| email != user.id.as_str());
+        if is_moved && user.email != email && is_made_owner(user, settings) {
             return Err(ScimError::mutability(format!(
                 "`{}` is an owner: whoever has their address can sign in as them, so an \
                  administrator of the gateway changes it",
@@ -337,7 +339,7 @@ fn has(roles: &[String], role: &str) -> bool {
 }
 
 /// Whether an administrator made them an owner, by role or by group.
-fn before_owner(user: &User, settings: &Settings) -> bool {
+fn is_made_owner(user: &User, settings: &Settings) -> bool {
     let groups = settings.roles.get(OWNER);
     let by_group = groups.is_some_and(|groups| groups.iter().any(|it| user.groups.contains(it)));
     by_group || has(&user.roles, OWNER)

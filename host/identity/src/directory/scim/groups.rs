@@ -60,8 +60,8 @@ impl Scim<'_> {
             }
         };
         // Names differ by case to policies, and the filter finds them in any.
-        match filter.and_then(|filter| filter.must_equal(("id", None))) {
-            Some(id) => self.directory.group(&id.to_lowercase()).iter().for_each(look),
+        match filter.and_then(|filter| self.named_groups(filter)) {
+            Some(found) => found.iter().for_each(look),
             None => {
                 let mut after: Option<String> = None;
                 loop {
@@ -73,6 +73,17 @@ impl Scim<'_> {
             }
         }
         Ok(Answer::list(total, query.skip, page))
+    }
+
+    /// The only groups that a filter can mean, where it names one or a member.
+    fn named_groups(&self, filter: &Filter) -> Option<Vec<Arc<Group>>> {
+        if let Some(id) = filter.must_equal(("id", None)) {
+            return Some(self.directory.group(&id.to_lowercase()).into_iter().collect());
+        }
+        let member = filter.must_equal(("members", None));
+        let member = member.or_else(|| filter.must_equal(("members", Some("value"))))?;
+        let member = UserId::new(&member.to_lowercase()).ok();
+        Some(member.map(|id| self.directory.groups_of(&id)).unwrap_or_default())
     }
 
     fn values_of(&self, group: &Group, path: &Path) -> Vec<String> {
@@ -229,6 +240,12 @@ impl Scim<'_> {
             format!("{:?}", group.name)
         } else {
             format!("{:?} -> {:?}", old.name, group.name)
+        };
+        let external = |group: &Group| group.external_id.clone().unwrap_or_default();
+        let renamed = if old.external_id == group.external_id {
+            renamed
+        } else {
+            format!("{renamed}, external id {:?} -> {:?}", external(&old), external(&group))
         };
         let note = format!(
             "group {renamed}: put in {}; took out {}; {} -> {} members",

@@ -220,6 +220,11 @@ async fn agents_and_owners_are_the_gateways_own() {
     office.refused("POST", "Users", owner_role, (400, "invalidValue")).await;
     let said = office.done("PUT", target, json!({ "userName": "olivia@example.com", "roles": [] }));
     assert_eq!(said.await.body["roles"], json!([{ "value": "owner" }]));
+    // Their own name as address tells nothing new.
+    let clear = patch(json!([{ "op": "remove", "path": "emails" }]));
+    assert_eq!(office.done("PATCH", target, clear).await.body.get("emails"), None);
+    let said = office.done("PUT", target, json!({ "userName": "olivia@example.com" })).await;
+    assert_eq!(said.body["emails"][0]["value"], "olivia@example.com");
     let moved = json!([{ "op": "replace", "path": "emails[type eq \"work\"].value",
         "value": "eve@example.com" }]);
     office.refused("PATCH", target, patch(moved), (400, "mutability")).await;

@@ -182,6 +182,17 @@ async fn groups_as_both_send_them() {
         office.done("GET", &target, Value::Null).await.body["members"],
         json!([{ "value": "ann@example.com", "type": "User" }])
     );
+    // Entra asks so whether somebody is in it.
+    for (member, expected) in [("Ann@example.com", 1), ("bob@example.com", 0), ("nobody", 0)] {
+        for name in ["members", "members.value"] {
+            let asked = format!("Groups?filter=id eq \"{group}\" and {name} eq \"{member}\"");
+            let found = office.done("GET", &asked, Value::Null).await.body;
+            assert_eq!(found["totalResults"], expected, "{asked}");
+            let asked = format!("Groups?filter={name} eq \"{member}\"&attributes=id");
+            let found = office.done("GET", &asked, Value::Null).await.body;
+            assert_eq!(found["totalResults"], expected, "{asked}");
+        }
+    }
     let shown = office.done("GET", ANN, Value::Null).await.body;
     assert_eq!(shown["groups"], json!([{ "value": group, "display": "Analysts" }]));
 
