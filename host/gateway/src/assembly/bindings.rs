@@ -15,7 +15,8 @@ use std::{
 
 use tidegate_model::{ConnectorId, Json, PluginId, Tool, ToolName, VmcpId};
 use tidegate_wasm::{
-    Binding, Capability, Component, Customizer, Grants, Interceptor, Limits, Reach, Sandbox,
+    Binding, Capability, Compiling, Component, Customizer, Grants, Interceptor, Limits, Reach,
+    Sandbox,
 };
 
 use crate::{
@@ -157,6 +158,11 @@ impl Bindings {
     /// Counts what plugins do there.
     pub(crate) fn counting(self, figures: Arc<Figures>) -> Self {
         Self { figures, ..self }
+    }
+
+    /// What is being compiled, for whichever organisation.
+    pub(crate) fn compiling(&self) -> Vec<Compiling> {
+        self.components.compiling()
     }
 
     /// What the capabilities of a component lead to, with a fingerprint of its secrets.

@@ -55,6 +55,10 @@ fn show(status: &Status) {
             say(&format!("  {:<20} {}", "", told(version)));
         }
     }
+    for it in &status.compiling {
+        let (size, done, all) = (it.size / 1_000, it.seconds, it.estimate.max(it.seconds));
+        say(&format!("  compiling {} ({size} KB): {done} s of about {all} s", it.component));
+    }
     let flagged = status.policies.iter().filter(|policy| !policy.flags.is_empty());
     say(&format!("\n{} policies", status.policies.len()));
     for policy in flagged {

@@ -144,7 +144,7 @@ impl Sessions {
     pub async fn open(&self, settings: &Settings, new: NewSession) -> Result<Opened, SessionError> {
         self.make_room(&new.user).await?;
         let now = self.ground.clock.now();
-        let id = SessionId(hex(&random::<16>()?));
+        let id = SessionId::at(now, random()?);
         let row = Row {
             user: new.user,
             link: new.link,
@@ -324,6 +324,12 @@ impl<'a> Cookie<'a> {
 }
 
 impl SessionId {
+    /// The name of a session that begins at `now`: names sort by when their sessions began.
+    fn at(now: Timestamp, random: [u8; 10]) -> Self {
+        let [_, _, time @ ..] = now.as_millis().to_be_bytes();
+        Self(hex(&time) + &hex(&random))
+    }
+
     /// A name of a session: 32 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tidegate_wasm::{Component, Sandbox};
+use tidegate_wasm::{Compiling, Component, Sandbox};
 
 use crate::{
     config::{Problem, directory, problem::sentence},
@@ -55,6 +55,11 @@ pub(super) struct Components {
 }
 
 impl Components {
+    /// What is being compiled.
+    pub(super) fn compiling(&self) -> Vec<Compiling> {
+        self.sandbox.progress()
+    }
+
     pub(super) fn new(sandbox: Sandbox, trust: Trust) -> Self {
         Self { sandbox, trust, state: Mutex::default() }
     }

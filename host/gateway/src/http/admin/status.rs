@@ -42,6 +42,19 @@ pub(crate) struct PluginStatus {
     pub(crate) versions: Vec<Reading>,
 }
 
+/// One component that is being compiled.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct CompilingStatus {
+    /// Its file, or its hash.
+    pub(crate) component: String,
+    /// Bytes of its file.
+    pub(crate) size: usize,
+    /// Since so many seconds.
+    pub(crate) seconds: u64,
+    /// Of about so many, by what others took here.
+    pub(crate) estimate: u64,
+}
+
 /// One policy.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PolicyStatus {
@@ -76,6 +89,10 @@ pub(crate) struct Status {
     pub(crate) connectors: Vec<ConnectorStatus>,
     pub(crate) vmcps: Vec<VmcpStatus>,
     pub(crate) plugins: Vec<PluginStatus>,
+    /// Components that are being compiled, of all organisations, where the owner of the process
+    /// asks about `default`. What needs them waits, nothing else does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) compiling: Vec<CompilingStatus>,
     pub(crate) policies: Vec<PolicyStatus>,
     /// What an administrator should know about.
     pub(crate) notices: Vec<String>,
@@ -146,6 +163,12 @@ pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Status>, Failed> 
         connectors,
         vmcps,
         plugins: plugins.collect(),
+        // Whose a component is, it does not know.
+        compiling: if is_default && asked.is_local() {
+            org.assembly.bindings.compiling().into_iter().map(compiling).collect()
+        } else {
+            Vec::new()
+        },
         policies: revision.policies.list().iter().map(policy).collect(),
         notices: revision.notices.iter().map(ToString::to_string).collect(),
         problems: if is_default && asked.is_local() {
@@ -159,6 +182,15 @@ pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Status>, Failed> 
         url,
     };
     Ok(Done::of(status))
+}
+
+fn compiling(it: tidegate_wasm::Compiling) -> CompilingStatus {
+    CompilingStatus {
+        component: it.name,
+        size: it.size,
+        seconds: it.since.elapsed().as_secs(),
+        estimate: it.estimate.as_secs(),
+    }
 }
 
 /// What is told of other organisations: enough to see which needs a look.
