@@ -4,15 +4,15 @@
 //! the admin API `admin`, health and metrics `ops`.
 
 pub(crate) mod admin;
-pub(crate) mod listener;
-mod mcp;
-mod pages;
-pub(crate) mod pace;
-mod oauth;
-mod login;
-mod gate;
 mod cookies;
+mod gate;
+pub(crate) mod listener;
+mod login;
+mod mcp;
+mod oauth;
 pub(crate) mod ops;
+pub(crate) mod pace;
+mod pages;
 pub(crate) mod router;
 mod scim;
 mod stream;

@@ -55,10 +55,9 @@ impl Known<'_> {
         match caller.sign_in() {
             SignIn::ApiKey => renew_key(keys, caller, self.now).ok(),
             SignIn::Token => self.tokens.renew(caller, self.now).ok(),
-            SignIn::Anonymous
-            | SignIn::AdminSocket
-            | SignIn::Session
-            | SignIn::Provisioning => None,
+            SignIn::Anonymous | SignIn::AdminSocket | SignIn::Session | SignIn::Provisioning => {
+                None
+            }
         }
     }
 }
@@ -66,7 +65,11 @@ impl Known<'_> {
 /// All keys of one organisation, and who there is.
 type Keys<'a> = (&'a ApiKeys, &'a StoredKeys, &'a Directory);
 
-fn key((files, stored, directory): Keys<'_>, key: &str, now: Timestamp) -> Result<Caller, KeyRefused> {
+fn key(
+    (files, stored, directory): Keys<'_>,
+    key: &str,
+    now: Timestamp,
+) -> Result<Caller, KeyRefused> {
     match files.authenticate(directory.org(), key, &At(now)) {
         Ok(caller) => active(directory, caller),
         Err(KeyRefused::Unknown) => stored.authenticate(directory, key),

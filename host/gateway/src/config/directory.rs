@@ -106,12 +106,7 @@ pub fn stamps(resources: &Resources) -> Vec<Stamp> {
     let files = components.chain(hosted).map(Path::to_owned);
     let of_identity = resources.identity.iter().flat_map(IdentityConfig::files);
     let files: BTreeSet<PathBuf> =
-        files
-        .chain(signatures)
-        .chain(secrets)
-        .chain(of_components)
-        .chain(of_identity)
-        .collect();
+        files.chain(signatures).chain(secrets).chain(of_components).chain(of_identity).collect();
     let stamp = |path: PathBuf| {
         let known = std::fs::metadata(&path).and_then(|about| Ok((about.len(), about.modified()?)));
         (path, known.ok())

@@ -337,10 +337,9 @@ impl Follower {
                 (self.caller, self.expires) = (caller, expires);
             }
             SignIn::Anonymous if vmcp.vmcp.anonymous => {}
-            SignIn::Anonymous
-            | SignIn::AdminSocket
-            | SignIn::Session
-            | SignIn::Provisioning => return false,
+            SignIn::Anonymous | SignIn::AdminSocket | SignIn::Session | SignIn::Provisioning => {
+                return false;
+            }
         }
         let circumstances = RequestContext {
             at,
