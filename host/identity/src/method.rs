@@ -1,6 +1,6 @@
 //! The sign-in methods, in the order in which they are tried.
 //!
-//! Each one turns a credential into a [`Caller`](crate::Caller) or refuses; a refusal never
+//! Each one turns a credential into a [`Caller`] or refuses; a refusal never
 //! tells an unknown credential from a wrong or expired one. Whoever holds a stream open asks
 //! [`Known::renew`] again and again.
 

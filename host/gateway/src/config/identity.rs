@@ -1,7 +1,7 @@
 //! `identity.toml`: how people and clients sign in.
 //!
 //! Owns the file's form, what must fit together in it, and the step to
-//! [`Settings`](tidegate_identity::settings::Settings), where its secrets are fetched. Knows no
+//! [`Settings`], where its secrets are fetched. Knows no
 //! protocol.
 
 mod clients;
