@@ -106,6 +106,11 @@ impl ProviderConfig {
         })
     }
 
+    /// Whether people whom nobody here knows have accounts there.
+    pub(super) fn is_anybodys(&self) -> bool {
+        self.preset == PresetSetting::Google && self.hosted_domain.is_none()
+    }
+
     /// What does not fit together.
     pub(super) fn faults(&self, name: &str, faults: &mut Vec<Fault>) {
         let mut say = |message: &str, help: &str| {

@@ -20,6 +20,12 @@ pub(super) fn faults(config: &IdentityConfig) -> Vec<Fault> {
             faults.push(no_slug("providers", name));
         }
         provider.faults(name, &mut faults);
+        if config.sign_in.join == JoinSetting::Anyone && provider.is_anybodys() {
+            faults.push((
+                format!("`providers.{name}` would let in everybody with a Google account"),
+                "write your `hosted_domain`, or `join = \"invited\"` in `[sign_in]`".to_owned(),
+            ));
+        }
     }
     for (id, client) in &config.clients {
         // Other clients' ids begin with these, or are URLs.

@@ -103,6 +103,7 @@ fn what_does_not_fit_is_a_sentence_with_a_remedy() {
         (&OIDC.replace("https://a", "http://a"), "`issuer` is no https URL"),
         (&OIDC.replace("https://a", "https://u@a"), "`issuer` is no https URL"),
         (&OIDC.replace("issuer = \"https://a\"", "preset = \"entra\""), "needs `tenant`"),
+        (&OIDC.replace("issuer = \"https://a\"", "preset = \"google\""), "would let in everybody"),
         (&OIDC.replace("issuer = \"https://a\"", "preset = \"okta\""), "needs `issuer`"),
         (&OIDC.replace("[providers.a]", "[providers.\"A b\"]"), "has a name that cannot be used"),
         ("[clients.x]\nname = \"X\"", "has neither `redirect_uris` nor `agent`"),
