@@ -93,6 +93,8 @@ pub(super) struct Known {
     pub(super) reach: Arc<Reach>,
     until: Timestamp,
     keys_fetched: Timestamp,
+    /// When keys were last fetched because of a token, which is what is held to [`REFETCH`].
+    refetched: Option<Timestamp>,
 }
 
 /// A provider that is asked by one at a time.
@@ -154,7 +156,8 @@ impl Providers {
         }
     }
 
-    /// The same with keys fetched anew, unless that was done less than half a minute ago.
+    /// The same with keys fetched anew, unless that was done less than half a minute ago. The
+    /// fetch of metadata and keys together does not count: keys may change right after it.
     pub(super) async fn with_new_keys(
         &self,
         name: &str,
@@ -165,7 +168,8 @@ impl Providers {
         let _turn = slot.asking.lock().await;
         let now = self.ground.clock.now();
         let known = slot.fresh(now).unwrap_or_else(|| Arc::clone(old));
-        if known.keys_fetched > old.keys_fetched || known.keys_fetched.after(REFETCH) > now {
+        let is_spared = known.refetched.is_some_and(|at| at.after(REFETCH) > now);
+        if known.keys_fetched > old.keys_fetched || is_spared {
             return Ok(known);
         }
         let fetched = JsonWebKeySet::fetch_async(known.metadata.jwks_uri(), &*known.reach).await;
@@ -174,7 +178,8 @@ impl Providers {
         })?;
         let metadata = known.metadata.clone().set_jwks(keys);
         let (reach, until) = (Arc::clone(&known.reach), known.until);
-        Ok(slot.keep(Known { metadata, reach, until, keys_fetched: now }))
+        let refetched = Some(now);
+        Ok(slot.keep(Known { metadata, reach, until, keys_fetched: now, refetched }))
     }
 
     async fn discover(&self, provider: &Provider) -> Result<Known, String> {
@@ -191,7 +196,8 @@ impl Providers {
         }
         let kept = reach.max_age().map_or(KEPT_UNSAID, |age| age.clamp(KEPT.0, KEPT.1));
         let now = self.ground.clock.now();
-        Ok(Known { metadata, reach: Arc::new(reach), until: now.after(kept), keys_fetched: now })
+        let (reach, until) = (Arc::new(reach), now.after(kept));
+        Ok(Known { metadata, reach, until, keys_fetched: now, refetched: None })
     }
 
     /// Where a provider is remembered: by all that decides how it is reached.
