@@ -75,12 +75,14 @@ async fn the_first_owners_link_works_once() {
     assert!(done.text().contains("owner"), "{}", done.text());
     let again = bed.browser.open(&link).await;
     assert_eq!(again.status(), 404, "{}", again.text());
+    assert!(again.text().contains("It was used before"), "{}", again.text());
     let second = Browser::new();
     let page = second.open(&format!("{link}x")).await;
     assert_eq!(page.status(), 404);
     // What they may connect to is on the start page, with its address.
     let page = bed.browser.open(&format!("{}/", bed.base())).await;
-    assert!(page.body.contains(&format!("value=\"{}\"", bed.gateway.url("main"))), "{}", page.body);
+    let address = format!("<code class=\"copy\">{}</code>", bed.gateway.url("main"));
+    assert!(page.body.contains(&address), "{}", page.body);
     assert!(page.text().contains("Clients that act for you None."), "{}", page.text());
 }
 

@@ -22,7 +22,7 @@ use super::{
     gate::{At, Refused, return_to},
     pace::Door,
     pages::{
-        self, onward, redirect,
+        self, Said, onward, redirect,
         view::{self, Asking, ProviderButton},
         with_cookie,
     },
@@ -97,7 +97,7 @@ pub(super) fn page(at: &At, wish: Wish) -> Result<Response<Body>, Refused> {
     let status = if wish.problem.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
     let page = view::SignIn {
         base: at.base(),
-        problem: wish.problem.as_deref(),
+        problem: wish.problem.as_deref().map(Said::new),
         providers: providers.collect(),
         accounts: settings.takes_accounts(),
         csrf: &form_token(&flow.holds, SIGN_IN),
@@ -172,9 +172,7 @@ async fn refused(at: &At, email: &str, why: &PasswordRefused) -> Result<String, 
     let note = format!("tried as `{}`", email.escape_debug());
     let event = Event { source: Some(at.source), note, ..Event::default() };
     at.note("identity:sign_in", event.unauthenticated(&sentence)).await?;
-    let mut letters = sentence.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    Ok(format!("{}{}.", first.unwrap_or_default(), letters.as_str()))
+    Ok(sentence)
 }
 
 /// `GET /logout`: asks, since anybody's page could have led here.

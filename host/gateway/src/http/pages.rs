@@ -6,6 +6,7 @@
 //! goes on by itself instead.
 
 mod assets;
+mod said;
 pub(super) mod view;
 
 use askama::Template;
@@ -13,6 +14,7 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 pub(super) use assets::asset;
+pub(super) use said::Said;
 
 /// What a page may do: nothing but show itself and send its forms here.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
@@ -54,6 +56,7 @@ pub(super) fn notice(
     title: &str,
     sentences: &[&str],
 ) -> Response<Body> {
+    let sentences = sentences.iter().map(|it| Said::new(it)).collect();
     page(status, &view::Notice { base, title, sentences, link: None })
 }
 
@@ -64,6 +67,7 @@ pub(super) fn notice_with(
     (title, sentences): (&str, &[&str]),
     link: (&str, &str),
 ) -> Response<Body> {
+    let sentences = sentences.iter().map(|it| Said::new(it)).collect();
     page(status, &view::Notice { base, title, sentences, link: Some(link) })
 }
 

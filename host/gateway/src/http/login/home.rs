@@ -70,7 +70,9 @@ fn vmcps(at: &At, visitor: &Visitor) -> Vec<VmcpCard> {
         title: published.vmcp.title.clone(),
         url: at.issuer().audience(&Resource::Vmcp(published.vmcp.id.clone())),
     };
-    at.revision.snapshot.vmcps().filter(may).map(card).collect()
+    let mut cards: Vec<_> = at.revision.snapshot.vmcps().filter(may).map(card).collect();
+    cards.sort_by(|one, other| (&one.title, &one.id).cmp(&(&other.title, &other.id)));
+    cards
 }
 
 fn client(at: &At, grant: &Grant) -> ClientCard {

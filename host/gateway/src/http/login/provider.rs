@@ -98,7 +98,7 @@ async fn refused(at: &At, why: &LoginRefused) -> Response<Body> {
         }
         _ => StatusCode::FORBIDDEN,
     };
-    not_signed_in(at, status, &upper(&sentence))
+    not_signed_in(at, status, &sentence)
 }
 
 /// A page for somebody whom their provider knows and who may not come in here. It does not
@@ -127,10 +127,4 @@ fn not_signed_in(at: &At, status: StatusCode, sentence: &str) -> Response<Body> 
     let target = format!("{}/login", at.base());
     let said: (&str, &[&str]) = ("You are not signed in", &[sentence]);
     pages::notice_with(at.base(), status, said, (&target, "Try again"))
-}
-
-fn upper(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    format!("{}{}", first.unwrap_or_default(), letters.as_str())
 }

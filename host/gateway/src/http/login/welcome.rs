@@ -14,7 +14,7 @@ use crate::{
         cookies::form_token,
         gate::{At, Refused},
         pace::Door,
-        pages::{self, onward, view, with_cookie},
+        pages::{self, Said, onward, view, with_cookie},
     },
     identity::trail::Event,
 };
@@ -47,7 +47,7 @@ async fn page(at: &At, email: &str, problem: Option<&str>) -> Result<Response<Bo
     let page = view::Welcome {
         base: at.base(),
         token,
-        problem,
+        problem: problem.map(Said::new),
         csrf: &form_token(&flow.holds, FORM),
         email,
         who: match &invited {
@@ -55,7 +55,7 @@ async fn page(at: &At, email: &str, problem: Option<&str>) -> Result<Response<Bo
             Invited::User(id) => Some(id.as_str()),
         },
     };
-    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let status = if page.problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok(with_cookie(pages::page(status, &page), flow.cookie))
 }
 
@@ -98,12 +98,13 @@ async fn accepted(at: &At, body: Body) -> Result<Response<Body>, Refused> {
 }
 
 fn refused(at: &At, why: &WelcomeRefused) -> Response<Body> {
-    match why {
-        WelcomeRefused::Unknown | WelcomeRefused::NoAccounts => {
-            let sentence = format!("{why}.");
-            let status = StatusCode::NOT_FOUND;
-            pages::notice(at.base(), status, "This link does not work", &[&sentence])
+    let sentence = match why {
+        // The heading has said the rest.
+        WelcomeRefused::Unknown => {
+            "It was used before, or it is too old. Ask for a new one.".into()
         }
-        why => at.failed("a welcome link cannot be used", why),
-    }
+        WelcomeRefused::NoAccounts => why.to_string(),
+        why => return at.failed("a welcome link cannot be used", why),
+    };
+    pages::notice(at.base(), StatusCode::NOT_FOUND, "This link does not work", &[&sentence])
 }

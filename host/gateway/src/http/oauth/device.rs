@@ -12,7 +12,7 @@ use crate::{
         gate::{At, Refused, Visitor},
         login,
         pace::Door,
-        pages::{self, view, with_cookie},
+        pages::{self, Said, view, with_cookie},
     },
     identity::trail::Event,
 };
@@ -108,6 +108,7 @@ fn event<'a>(at: &At, visitor: &'a Visitor, device: &'a DeviceRequest) -> Event<
 fn code_page(at: &At, visitor: &Visitor, code: &str, problem: Option<&str>) -> Response<Body> {
     let csrf = form_token(visitor.session.csrf.expose(), FORM);
     let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let problem = problem.map(Said::new);
     pages::page(status, &view::Device { base: at.base(), problem, csrf: &csrf, code })
 }
 

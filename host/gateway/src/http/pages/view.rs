@@ -1,6 +1,8 @@
-//! What is on each page. Templates escape everything.
+//! What is on each page. Templates escape everything; a [`Said`] has done so itself.
 
 use askama::Template;
+
+use super::Said;
 
 /// A client that asks for access, as people are told of it.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub(in crate::http) struct ProviderButton<'a> {
 pub(in crate::http) struct SignIn<'a> {
     pub(in crate::http) base: &'a str,
     pub(in crate::http) asking: Option<Asking>,
-    pub(in crate::http) problem: Option<&'a str>,
+    pub(in crate::http) problem: Option<Said>,
     pub(in crate::http) providers: Vec<ProviderButton<'a>>,
     pub(in crate::http) accounts: bool,
     pub(in crate::http) csrf: &'a str,
@@ -97,7 +99,7 @@ pub(in crate::http) struct SignOut<'a> {
 pub(in crate::http) struct Welcome<'a> {
     pub(in crate::http) base: &'a str,
     pub(in crate::http) token: &'a str,
-    pub(in crate::http) problem: Option<&'a str>,
+    pub(in crate::http) problem: Option<Said>,
     pub(in crate::http) csrf: &'a str,
     pub(in crate::http) email: &'a str,
     /// Whom the link is for, where it is not for the first owner.
@@ -109,7 +111,7 @@ pub(in crate::http) struct Welcome<'a> {
 #[template(path = "device.html")]
 pub(in crate::http) struct Device<'a> {
     pub(in crate::http) base: &'a str,
-    pub(in crate::http) problem: Option<&'a str>,
+    pub(in crate::http) problem: Option<Said>,
     pub(in crate::http) csrf: &'a str,
     pub(in crate::http) code: &'a str,
 }
@@ -133,7 +135,7 @@ pub(in crate::http) struct DeviceConfirm<'a> {
 pub(in crate::http) struct Notice<'a> {
     pub(in crate::http) base: &'a str,
     pub(in crate::http) title: &'a str,
-    pub(in crate::http) sentences: &'a [&'a str],
+    pub(in crate::http) sentences: Vec<Said>,
     pub(in crate::http) link: Option<(&'a str, &'a str)>,
 }
 
