@@ -239,6 +239,28 @@ async fn whoever_is_deactivated_loses_everything_at_once() {
     assert_eq!(told["method"], "notifications/tools/list_changed");
 }
 
+/// A key in a file rests while its holder is known as inactive; nobody known would wake it.
+#[tokio::test]
+async fn deleting_the_holder_of_a_key_in_a_file_does_not_wake_it() {
+    let place = Place::open().await;
+    let (key, hash) = api_key::generate(&KeyId::new("ann").unwrap()).unwrap();
+    let text = format!("user = '{}'\nhash = \"{hash}\"\n", ANN.to_uppercase());
+    place.gateway.write("keys/ann.toml", &text);
+    let ann = place.gateway.anonymous("main").with_key(key.expose());
+    crate::support::eventually("the key's file", || async {
+        (ann.call("echo", json!({})).await.status == 200).then_some(())
+    })
+    .await;
+    place.add(ANN).await;
+    let target = format!("Users/{ANN}");
+    place.scim(Method::PATCH, &target, active(json!(false))).await;
+    assert_eq!(ann.call("echo", json!({})).await.status, 401);
+    assert_eq!(place.scim(Method::DELETE, &target, Value::Null).await.status, 204);
+    assert_eq!(ann.call("echo", json!({})).await.status, 401);
+    let note = place.rows().await.pop().unwrap()["note"].to_string();
+    assert!(note.contains("not removed: a key in a file names them"), "{note}");
+}
+
 #[tokio::test]
 async fn policies_see_the_groups_that_are_provisioned() {
     let place = Place::open().await;

@@ -4,6 +4,8 @@
 //! records every change with what was before and after, and answers in SCIM's form. Where the
 //! settings have no token there is nothing here.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, header::HeaderName};
 use tidegate_identity::{
@@ -11,7 +13,7 @@ use tidegate_identity::{
     directory::scim::{Answer, MAX_BODY, MEDIA_TYPE, Scim, ScimError, ScimRequest},
     method::provisioning,
 };
-use tidegate_model::RefusalCode;
+use tidegate_model::{RefusalCode, UserId};
 use tidegate_store::log::LogHealth;
 
 use super::{
@@ -72,6 +74,13 @@ async fn read(at: &At, body: Body) -> Result<bytes::Bytes, ScimError> {
     read.map_err(|bad| ScimError::new(bad.status, bad.message.to_string()))
 }
 
+/// Whom the organisation's key files name, as the directory spells it.
+fn key_holders(at: &At) -> BTreeSet<UserId> {
+    let keys = at.revision.resources.keys.values();
+    let holders = keys.filter_map(|key| key.user.as_ref().or(key.agent.as_ref()));
+    holders.filter_map(|holder| UserId::new(&holder.to_lowercase()).ok()).collect()
+}
+
 /// Carries out a request, and puts it on record where it would change something.
 async fn recorded(at: &At, caller: &Caller, body: &[u8]) -> Result<Answer, ScimError> {
     let query = at.query().0;
@@ -84,7 +93,9 @@ async fn recorded(at: &At, caller: &Caller, body: &[u8]) -> Result<Answer, ScimE
         if_none_match: text(headers, header::IF_NONE_MATCH),
         body,
     };
+    let key_holders = key_holders(at);
     let scim = Scim {
+        key_holders: &key_holders,
         issuer: at.issuer(),
         settings: at.settings(),
         directory: &at.identity.directory,

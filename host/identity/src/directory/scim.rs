@@ -5,8 +5,10 @@
 //! is made inactive loses sessions and grants at once, and their keys rest. Serves no HTTP,
 //! and who may ask is `method::provisioning`'s to say.
 
+use std::collections::BTreeSet;
+
 use http::{Method, StatusCode};
-use model::Timestamp;
+use model::{Timestamp, UserId};
 use serde_json::{Map, Value, json};
 use tidegate_model as model;
 use tidegate_wire::json::{self, Limits};
@@ -55,6 +57,9 @@ pub struct Scim<'a> {
     pub server: &'a AuthorizationServer,
     /// Browser sessions.
     pub browsers: &'a Sessions,
+    /// Whom a key in a file names. Such a key would be good again if nobody knew its holder, so
+    /// they stay, inactive, when they are deleted.
+    pub key_holders: &'a BTreeSet<UserId>,
 }
 
 /// A request as it came, to an endpoint behind `/scim/v2/`.

@@ -18,6 +18,7 @@ mod size;
 struct Office {
     bench: Bench,
     settings: Settings,
+    key_holders: BTreeSet<UserId>,
     keys: Arc<StoredKeys>,
     server: Arc<AuthorizationServer>,
     browsers: Sessions,
@@ -50,6 +51,7 @@ impl Office {
             Arc::new(settings.clone()),
         );
         Self {
+            key_holders: BTreeSet::new(),
             keys: StoredKeys::open(&bench.ground).await.unwrap(),
             server: server.await.unwrap(),
             browsers: Sessions::new(bench.ground.clone(), Arc::clone(&bench.directory)),
@@ -76,6 +78,7 @@ impl Office {
             body,
         };
         let scim = Scim {
+            key_holders: &self.key_holders,
             issuer: &self.bench.ground.issuer,
             settings: &self.settings,
             directory: &self.bench.directory,

@@ -269,6 +269,12 @@ impl Scim<'_> {
         self.directory.deactivate(id).await?;
         let ended = self.end_access(id).await?;
         let keys = self.keys.revoke_of(id).await?.len();
+        if self.key_holders.contains(id) {
+            let note = format!(
+                "user {id} deactivated, not removed: a key in a file names them{ended}, {keys} keys ended"
+            );
+            return Ok(Answer { note: Some(note), ..Answer::empty() });
+        }
         self.directory.remove(id).await?;
         let blank = User::new(id.clone(), Kind::Person, person.user.created);
         let was = difference(&person.user, &blank);
