@@ -75,6 +75,8 @@ mod support;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod trust;
+#[cfg(test)]
 mod upstream;
 #[cfg(test)]
 mod wire;

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+mod authority;
 mod browser;
 mod client;
 mod gateway;
@@ -22,6 +23,7 @@ mod script;
 mod session;
 mod tests;
 
+pub(crate) use authority::{Authority, Front};
 pub(crate) use browser::{Browser, Cookie, Form, Page};
 pub(crate) use client::{Client, EventStream, Response, Rpc, modern_params};
 pub(crate) use gateway::{CliOutput, Setup, TestGateway};

@@ -4,8 +4,10 @@
 //! resource, one file each, gathered in [`Resources`]. Nothing here starts or opens
 //! anything, so `tidegate check` can use it offline.
 
+pub mod auth;
 pub mod connector;
 pub mod directory;
+pub mod egress;
 pub mod identity;
 pub mod key;
 pub mod machine;

@@ -25,10 +25,7 @@ use tidegate_store::{
     payload::{MAX_PAYLOAD, Payloads},
 };
 use tidegate_wasm::{CacheKey, CacheSettings, Sandbox, Settings};
-use tidegate_wire::{
-    client::egress::{Egress, Resolver},
-    server::{HostPolicy, Listener},
-};
+use tidegate_wire::server::{HostPolicy, Listener};
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
@@ -144,13 +141,14 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
     }));
     let blobs = Arc::new(BlobArea::open(config.data.join(BLOB_DIR), Arc::clone(&ring))?);
     let plugin_state = Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock)));
-    let egress = Egress::new(Resolver::System, None)?;
+    let egress = config.egress.open().map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let foundation = Foundation {
-        sandbox: sandbox(&data, &ring, Arc::clone(&clock))?,
+        sandbox: sandbox(&config, &data, &ring, Arc::clone(&clock))?,
         trust: config.trust(),
         plugin_state: Arc::clone(&plugin_state),
         egress,
         environment: environment(),
+        clock: Arc::clone(&clock),
         records: Records::new(Arc::clone(&store), blobs),
         figures: Arc::default(),
         page: config.limits.page,
@@ -377,10 +375,15 @@ fn durability(config: &ProcessConfig) -> Durability {
     }
 }
 
-fn sandbox(data: &Path, ring: &Keyring, clock: Arc<dyn Clock>) -> anyhow::Result<Sandbox> {
+fn sandbox(
+    config: &ProcessConfig,
+    data: &Path,
+    ring: &Keyring,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Sandbox> {
     let key = CacheKey::new(*ring.derive(Purpose::WasmCache));
     let cache = Some(CacheSettings { folder: data.join(CACHE_DIR), key });
-    Sandbox::new(Settings { cache, clock, ..Settings::default() })
+    Sandbox::new(Settings { cache, clock, ..config.plugins.sandbox() })
         .context("the sandbox for components cannot be set up")
 }
 

@@ -10,7 +10,7 @@ use std::{
 use tidegate_model::{OrgId, PluginId, RevisionId};
 use tidegate_upstream::{Maintenance, armed::Duty};
 use tidegate_wasm::Sandbox;
-use tidegate_wire::client::egress::{Egress, Resolver};
+use tidegate_wire::client::egress::Egress;
 
 use super::{
     Known, Offers, api_keys,
@@ -29,12 +29,13 @@ use crate::{
 const LISTING: Duration = Duration::from_secs(30);
 
 /// Checks resources of an organisation, whose folder is `dir`, as far as they can be checked
-/// offline, their components in `sandbox`; a report for people if all is well.
+/// offline, their components in `sandbox`, which reach others by `egress`; a report for people
+/// if all is well.
 pub(crate) async fn check(
     (org, dir): (&OrgId, &Path),
     resources: &Resources,
     trust: Trust,
-    sandbox: Sandbox,
+    (sandbox, egress): (Sandbox, Arc<Egress>),
 ) -> Result<String, Vec<Problem>> {
     let faults = directory::check(dir, resources);
     if !faults.is_empty() {
@@ -44,7 +45,7 @@ pub(crate) async fn check(
     api_keys(org, dir, resources)?;
     let bindings = Bindings::new(sandbox).trusting(trust);
     let plugins = bindings.plugins(dir, &resources.plugins).await?;
-    let offers = component_offers(dir, resources, &bindings).await?;
+    let offers = component_offers(dir, resources, (&bindings, egress)).await?;
     customize(org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
     let known = Known { offers: &offers, gone: &[] };
     let policies = compile_policies(org, RevisionId(1), resources, &vmcps, known)?;
@@ -76,7 +77,7 @@ pub(crate) async fn check_plugin(
     (org, dir): (&OrgId, &Path),
     resources: &Resources,
     id: &PluginId,
-    bindings: &Bindings,
+    (bindings, egress): (&Bindings, Arc<Egress>),
 ) -> Result<(), Vec<Problem>> {
     let vmcps = virtual_mcps(org, dir, resources)?;
     let of_it = |(name, _): &(&PluginId, &PluginConfig)| *name == id;
@@ -84,7 +85,7 @@ pub(crate) async fn check_plugin(
     let alone = alone.map(|(name, config)| (name.clone(), config.clone())).collect();
     let plugins = bindings.plugins(dir, &alone).await?;
     if plugins.iter().any(|plugin| plugin.customizer.is_some()) {
-        let offers = component_offers(dir, resources, bindings).await?;
+        let offers = component_offers(dir, resources, (bindings, egress)).await?;
         customize(org, &vmcps, &plugins, &offers, &LastGood::default()).await.whole()?;
     }
     Ok(())
@@ -94,11 +95,9 @@ pub(crate) async fn check_plugin(
 async fn component_offers(
     dir: &Path,
     resources: &Resources,
-    bindings: &Bindings,
+    (bindings, egress): (&Bindings, Arc<Egress>),
 ) -> Result<Offers, Vec<Problem>> {
-    let egress = Egress::new(Resolver::System, None)
-        .map_err(|error| vec![Problem::of(dir, error.to_string())])?;
-    let connectors = Connectors::new(egress, std::collections::BTreeMap::new());
+    let connectors = Connectors::new(egress, std::collections::BTreeMap::new(), None);
     let components = resources
         .connectors
         .iter()

@@ -4,25 +4,40 @@
 //! validated against them; tools of other connectors are unknown, so policies about them are
 //! taken on trust and said to be. Every organisation is checked, whatever the others are like.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use tidegate_model::OrgId;
+use tidegate_wire::client::egress::Egress;
 
 use super::{Of, block_on, compiled, say};
 use crate::{
     assembly::offline,
-    config::{Problem, ProcessConfig, directory, organisations},
+    config::{Problem, ProcessConfig, directory, egress::EgressConfig, organisations},
     signature::Trust,
 };
+
+/// What of gateway.toml applies to every organisation.
+struct Basis {
+    trust: Trust,
+    egress: Arc<Egress>,
+}
 
 /// Validates a directory, or one organisation of it; exit status 0 only if nothing is wrong.
 pub(super) fn run(dir: &Path, of: &Of) -> anyhow::Result<ExitCode> {
     let mut problems = Vec::new();
-    let mut trust = Trust::default();
+    let mut config = ProcessConfig::default();
     match ProcessConfig::read(dir) {
-        Ok(config) => trust = config.trust(),
+        Ok(read) => config = read,
         Err(problem) => problems.push(problem),
     }
+    let egress = match config.egress.open() {
+        Ok(egress) => egress,
+        Err(problem) => {
+            problems.push(problem);
+            EgressConfig::default().open().map_err(|problem| anyhow::anyhow!("{problem}"))?
+        }
+    };
+    let basis = Basis { trust: config.trust(), egress };
     let (others, wrong) = organisations::read(dir);
     let mut folders = vec![(of.id(), dir.to_owned())];
     match &of.org {
@@ -34,7 +49,7 @@ pub(super) fn run(dir: &Path, of: &Of) -> anyhow::Result<ExitCode> {
     }
     let mut reports = Vec::new();
     for (org, folder) in folders {
-        match one((&org, &folder), &trust)? {
+        match one((&org, &folder), &basis)? {
             Ok(report) if org == OrgId::default_org() => reports.push(report),
             Ok(report) => reports.push(format!("organisation {org}: {report}")),
             Err(found) => problems.extend(found),
@@ -52,13 +67,13 @@ pub(super) fn run(dir: &Path, of: &Of) -> anyhow::Result<ExitCode> {
 }
 
 /// Checks one organisation's folder; what it holds, or what is wrong with it.
-fn one((org, dir): (&OrgId, &Path), trust: &Trust) -> anyhow::Result<Result<String, Vec<Problem>>> {
+fn one((org, dir): (&OrgId, &Path), basis: &Basis) -> anyhow::Result<Result<String, Vec<Problem>>> {
     let resources = match directory::read(dir) {
         Ok(resources) => resources,
         Err(found) => return Ok(Err(found)),
     };
-    let sandbox = compiled::sandbox()?;
-    let checked = offline::check((org, dir), &resources, trust.clone(), sandbox);
+    let ways = (compiled::sandbox()?, Arc::clone(&basis.egress));
+    let checked = offline::check((org, dir), &resources, basis.trust.clone(), ways);
     block_on(async { Ok(checked.await) })
 }
 

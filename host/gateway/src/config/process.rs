@@ -9,7 +9,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Problem;
+use super::{Problem, egress::EgressConfig};
 use crate::signature::{PublicKey, Trust};
 
 /// The newest version of the configuration's form that this program reads.
@@ -79,14 +79,55 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
-/// The `[plugins]` table: whose components run here.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+/// The `[plugins]` table: whose components run here, and what they may use together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginsConfig {
+    /// Memory of all instances of components together, in MiB (64 to 1,048,576): beyond it a
+    /// plugin fails for want of memory, and none is at fault.
+    pub memory_mib: u64,
+    /// Instances of components at a time, those of all plugins and connectors together (8 to
+    /// 4,096); further hooks wait for one to end.
+    pub instances: u32,
     /// Whether a component runs only with the signature of a key below.
     pub require_signature: bool,
     /// Public keys by name, each as `tidegate plugin keygen` writes it.
     pub keys: BTreeMap<String, String>,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self {
+            memory_mib: (Settings::MEMORY >> 20) as u64,
+            instances: Settings::INSTANCES,
+            require_signature: false,
+            keys: BTreeMap::new(),
+        }
+    }
+}
+
+impl PluginsConfig {
+    /// The first value that is out of its range, and what to do.
+    fn fault(&self) -> Option<(String, String)> {
+        let values = [
+            ("memory_mib", self.memory_mib, 64..=1 << 20),
+            // Each has an address range of its own, and of these there is an end, too.
+            ("instances", u64::from(self.instances), 8..=4_096),
+        ];
+        let (name, value, fit) = values.into_iter().find(|(_, value, fit)| !fit.contains(value))?;
+        let (least, most) = fit.into_inner();
+        Some((
+            format!("`plugins.{name}` is {value}"),
+            format!("write {least} to {most}, or leave it out to get the default"),
+        ))
+    }
+
+    /// How the sandbox for all components is set up, but for its clock and its cache.
+    pub fn sandbox(&self) -> Settings {
+        let memory = usize::try_from(self.memory_mib << 20).unwrap_or(usize::MAX);
+        let allocation = Allocation::Pooling { instances: self.instances };
+        Settings { allocation, memory, ..Settings::default() }
+    }
 }
 
 /// The `[limits]` table.
@@ -148,9 +189,11 @@ pub struct ProcessConfig {
     pub tls: Option<TlsConfig>,
     /// The root key.
     pub keys: KeysConfig,
+    /// Whom the gateway trusts when it connects to others.
+    pub egress: EgressConfig,
     /// The audit log.
     pub audit: AuditConfig,
-    /// Whose components run here.
+    /// Whose components run here, and what they may use together.
     pub plugins: PluginsConfig,
     /// Limits.
     pub limits: LimitsConfig,
@@ -169,6 +212,7 @@ impl Default for ProcessConfig {
             trusted_proxies: Vec::new(),
             tls: None,
             keys: KeysConfig::default(),
+            egress: EgressConfig::default(),
             audit: AuditConfig::default(),
             plugins: PluginsConfig::default(),
             limits: LimitsConfig::default(),
@@ -190,6 +234,7 @@ impl ProcessConfig {
             toml::from_str(&text).map_err(|error| Problem::toml(&file, &text, &error))?;
         config.validate(&file)?;
         config.data = dir.join(&config.data);
+        config.egress.rooted(dir);
         if let Some(tls) = &mut config.tls {
             tls.certificate = dir.join(&tls.certificate);
             tls.key = dir.join(&tls.key);
@@ -241,6 +286,9 @@ impl ProcessConfig {
                 "`listen` is open to the network without TLS",
                 "add a `[tls]` table, name your proxies in `trusted_proxies`, or listen on 127.0.0.1",
             );
+        }
+        if let Some((message, help)) = self.plugins.fault() {
+            return fault(&message, &help);
         }
         for (name, key) in &self.plugins.keys {
             if let Err(bad) = PublicKey::parse(key) {

@@ -30,6 +30,7 @@ pub use address::{AddressPolicy, Reach};
 pub use exchange::ReplyBody;
 pub use origin::{BadUrl, Origin};
 pub use stream::{BodyStream, StreamRequest};
+pub use tls::Roots;
 
 use dial::Dialer;
 use exchange::Pool;
@@ -100,8 +101,8 @@ pub enum EgressError {
         /// The limit.
         limit: usize,
     },
-    /// The additional root certificates are unusable.
-    #[error("the additional root certificates cannot be used: {0}")]
+    /// Root certificates are unusable.
+    #[error("the root certificates cannot be used: {0}")]
     Roots(String),
 }
 
@@ -200,7 +201,14 @@ pub struct Reply {
 impl Egress {
     /// Trusts the public certificate authorities and those in `extra_roots` (PEM).
     pub fn new(resolver: Resolver, extra_roots: Option<&[u8]>) -> Result<Arc<Self>, EgressError> {
-        Ok(Arc::new(Self { resolver, tls: tls::config(extra_roots)? }))
+        let mut roots = Roots::default();
+        extra_roots.map(|pem| roots.add(pem)).transpose()?;
+        Self::trusting(resolver, roots)
+    }
+
+    /// Trusts these certificate authorities.
+    pub fn trusting(resolver: Resolver, roots: Roots) -> Result<Arc<Self>, EgressError> {
+        Ok(Arc::new(Self { resolver, tls: tls::config(roots)? }))
     }
 
     /// Prepares an endpoint. Checks what can be checked without asking the network.

@@ -8,12 +8,14 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use tidegate_model::{OrgId, PluginId};
 use tidegate_wasm::Component;
+use tidegate_wire::client::egress::Egress;
 
 use super::{Where, edit::Edit, source::COMPONENTS};
 use crate::{
@@ -38,6 +40,8 @@ pub(super) struct Folder {
     /// Whose components run here.
     pub(super) trust: Trust,
     bindings: Bindings,
+    /// The way out, as gateway.toml wants it.
+    pub(super) egress: Arc<Egress>,
     _lock: File,
 }
 
@@ -55,12 +59,12 @@ impl Folder {
         flock(&lock, FlockOperation::LockExclusive).with_context(|| {
             format!("cannot keep other commands away from `{}`", plugins.display())
         })?;
-        let trust = ProcessConfig::read(&place.config)
-            .map_err(|problem| anyhow::anyhow!("{problem}"))?
-            .trust();
+        let fault = |problem| anyhow::anyhow!("{problem}");
+        let config = ProcessConfig::read(&place.config).map_err(fault)?;
+        let (trust, egress) = (config.trust(), config.egress.open().map_err(fault)?);
         let bindings = Bindings::new(compiled::sandbox()?).trusting(trust.clone());
         let dir = std::path::absolute(dir)?;
-        Ok(Self { org: place.of.id(), dir, trust, bindings, _lock: lock })
+        Ok(Self { org: place.of.id(), dir, trust, bindings, egress, _lock: lock })
     }
 
     /// The folder with the plugin files.
@@ -116,7 +120,8 @@ impl Folder {
     async fn check(&self, edit: &Edit, text: &str) -> Result<(), Vec<Problem>> {
         let draft = Draft { file: edit.file(), text: Some(text) };
         let resources = directory::read_draft(&self.dir, Some(draft))?;
-        offline::check_plugin((&self.org, &self.dir), &resources, edit.id(), &self.bindings).await
+        let ways = (&self.bindings, Arc::clone(&self.egress));
+        offline::check_plugin((&self.org, &self.dir), &resources, edit.id(), ways).await
     }
 
     /// Removes a plugin's file, and its components that no other plugin names.

@@ -62,7 +62,7 @@ pub(in crate::cli) struct Install {
 pub(super) fn run(install: &Install) -> anyhow::Result<ExitCode> {
     let folder = Folder::open(&install.place)?;
     block_on(async {
-        let found = source::find(&install.source, &install.access).await?;
+        let found = source::find(&install.source, &install.access, &folder.egress).await?;
         let id = PluginId::new(install.name.as_deref().unwrap_or(&found.name))
             .context("say how it is to be called, with --name")?;
         let mut edit = folder.edit(&id)?;

@@ -10,7 +10,7 @@ mod manifest;
 mod reference;
 mod session;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use clap::Args;
 use http::{HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 use tidegate_model::Secret;
+use tidegate_wire::client::egress::Egress;
 
 use super::source::LARGEST;
 use crate::{config::reference::Reference as SecretPlace, signature::digest_text};
@@ -66,9 +67,13 @@ pub(super) struct Pulled {
 }
 
 /// Pulls the component that `reference` leads to.
-pub(super) async fn pull(reference: &Reference, access: &Access) -> anyhow::Result<Pulled> {
+pub(super) async fn pull(
+    reference: &Reference,
+    access: &Access,
+    egress: &Arc<Egress>,
+) -> anyhow::Result<Pulled> {
     let pulling = async {
-        let mut session = Session::open(reference, access)?;
+        let mut session = Session::open(reference, access, egress)?;
         let (manifest, digest) = fetch_manifest(&mut session, reference).await?;
         let layer = manifest.component()?;
         let size = usize::try_from(layer.size).unwrap_or(usize::MAX);

@@ -3,11 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tidegate_wire::client::egress::Egress;
 
 use super::registry::{self, Access, Reference};
 use crate::{config::directory, signature::digest_text};
@@ -41,10 +43,14 @@ impl Found {
 }
 
 /// Fetches a component from where a person said it is.
-pub(super) async fn find(source: &str, access: &Access) -> anyhow::Result<Found> {
+pub(super) async fn find(
+    source: &str,
+    access: &Access,
+    egress: &Arc<Egress>,
+) -> anyhow::Result<Found> {
     if let Some(reference) = source.strip_prefix("oci://") {
         let reference = Reference::parse(reference)?;
-        let pulled = registry::pull(&reference, access).await;
+        let pulled = registry::pull(&reference, access, egress).await;
         let pulled = pulled.with_context(|| format!("cannot pull `{source}`"))?;
         return Ok(Found {
             bytes: pulled.component,
@@ -106,29 +112,32 @@ fn built(folder: &Path) -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_wire::client::egress::Resolver;
+
     use super::*;
 
     #[tokio::test]
     async fn a_folder_holds_one_component_where_builds_leave_it() {
         let dir = tempfile::tempdir().unwrap();
         let access = Access::default();
+        let egress = Egress::new(Resolver::System, None).unwrap();
         let text = dir.path().to_str().unwrap();
-        let none = find(text, &access).await.unwrap_err();
+        let none = find(text, &access, &egress).await.unwrap_err();
         assert!(none.to_string().contains("build it first"), "{none}");
         let out = dir.path().join("target/wasm32-wasip2/release");
         fs::create_dir_all(&out).unwrap();
         fs::write(out.join("my_plugin.wasm"), "x").unwrap();
         fs::write(out.join("my_plugin.d"), "y").unwrap();
-        let found = find(text, &access).await.unwrap();
+        let found = find(text, &access, &egress).await.unwrap();
         assert_eq!((found.name.as_str(), found.bytes.as_ref()), ("my-plugin", b"x".as_slice()));
         assert!(found.source.starts_with("file:///") && found.signature.is_none());
         fs::write(out.join("my_plugin.wasm.sig"), "c2ln\n").unwrap();
-        assert_eq!(find(text, &access).await.unwrap().signature.as_deref(), Some("c2ln"));
+        assert_eq!(find(text, &access, &egress).await.unwrap().signature.as_deref(), Some("c2ln"));
         fs::write(out.join("other.wasm"), "x").unwrap();
-        let two = find(text, &access).await.unwrap_err();
+        let two = find(text, &access, &egress).await.unwrap_err();
         assert!(two.to_string().contains("name one"), "{two}");
         for bad in ["https://example.com/x.wasm", "no-such-file.wasm", "oci://"] {
-            assert!(find(bad, &access).await.is_err(), "{bad}");
+            assert!(find(bad, &access, &egress).await.is_err(), "{bad}");
         }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tidegate_model::Json;
 use tidegate_wasm::{Capability, Component};
+use tidegate_wire::client::egress::{Egress, Resolver};
 
 use super::{
     registry::Access,
@@ -43,7 +44,8 @@ pub(super) struct Setting {
 impl Subject {
     /// Reads and compiles a component: a file, a folder in which one was built, or `oci://…`.
     pub(super) async fn load(from: &str) -> anyhow::Result<Self> {
-        let found = source::find(from, &Access::default()).await?;
+        let egress = Egress::new(Resolver::System, None)?;
+        let found = source::find(from, &Access::default(), &egress).await?;
         let clock = Arc::new(CaseClock::default());
         let sandbox = compiled::sandbox_at(Arc::clone(&clock) as _)?;
         let component = sandbox.load_named(&found.name, found.bytes.clone()).await;

@@ -1,4 +1,6 @@
 //! Whom to trust: the public certificate authorities, and what an administrator adds.
+//!
+//! Owns how certificates are read. Knows no file and no destination.
 
 use std::sync::Arc;
 
@@ -7,17 +9,39 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::EgressError;
 
-/// TLS 1.2 and 1.3, HTTP/1.1, the roots of webpki and those in `extra` (PEM).
-pub(super) fn config(extra: Option<&[u8]>) -> Result<Arc<ClientConfig>, EgressError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let bad = |error: &dyn std::fmt::Display| EgressError::Roots(error.to_string());
-    for certificate in extra.into_iter().flat_map(CertificateDer::pem_slice_iter) {
-        let certificate = certificate.map_err(|error| bad(&error))?;
-        roots.add(certificate).map_err(|error| bad(&error))?;
+/// Certificate authorities that are trusted beside the public ones.
+#[derive(Debug, Clone)]
+pub struct Roots(RootCertStore);
+
+impl Default for Roots {
+    /// None beside the public ones.
+    fn default() -> Self {
+        Self(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
-    if extra.is_some() && roots.len() == webpki_roots::TLS_SERVER_ROOTS.len() {
-        return Err(EgressError::Roots("the file holds no certificate".to_owned()));
+}
+
+impl Roots {
+    /// Adds every certificate in `pem`. All of them must be readable, and there must be one:
+    /// a file that somebody relies on is used whole or refused.
+    pub fn add(&mut self, pem: &[u8]) -> Result<(), EgressError> {
+        let before = self.0.len();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| bad(&error))?;
+            self.0.add(certificate).map_err(|error| bad(&error))?;
+        }
+        if self.0.len() == before {
+            return Err(EgressError::Roots("there is no certificate in it".to_owned()));
+        }
+        Ok(())
     }
+}
+
+fn bad(error: &dyn std::fmt::Display) -> EgressError {
+    EgressError::Roots(error.to_string())
+}
+
+/// TLS 1.2 and 1.3, HTTP/1.1, and these roots.
+pub(super) fn config(Roots(roots): Roots) -> Result<Arc<ClientConfig>, EgressError> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| bad(&error))?

@@ -14,7 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tidegate_model::Secret;
 use tidegate_wire::client::egress::{
-    AddressPolicy, Destination, Egress, Origin, Reply, Resolver, Rules, StreamRequest,
+    AddressPolicy, Destination, Egress, Origin, Reply, Rules, StreamRequest,
 };
 use zeroize::Zeroizing;
 
@@ -52,8 +52,11 @@ struct Token {
 
 impl Session {
     /// Prepares one; nothing is sent yet.
-    pub(super) fn open(reference: &Reference, access: &Access) -> anyhow::Result<Self> {
-        let egress = Egress::new(Resolver::System, None)?;
+    pub(super) fn open(
+        reference: &Reference,
+        access: &Access,
+        egress: &Arc<Egress>,
+    ) -> anyhow::Result<Self> {
         let allow = AddressPolicy {
             loopback: access.allow_private,
             private: access.allow_private,
@@ -64,7 +67,7 @@ impl Session {
         let url = format!("{scheme}://{}/v2/", reference.host());
         let registry = egress.destination(&url, rules.clone())?;
         let credential = access.credential()?;
-        Ok(Self { egress, registry, rules, credential, authorization: None })
+        Ok(Self { egress: Arc::clone(egress), registry, rules, credential, authorization: None })
     }
 
     /// Gets a path of the registry; what it asks for is shown to it, redirects are followed.
