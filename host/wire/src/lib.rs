@@ -6,8 +6,10 @@
 //! Start with [`json`] for what is accepted, then [`mcp`] for what it says.
 
 pub mod client;
+pub mod hosted;
 pub mod json;
 pub mod mcp;
+pub mod sandbox;
 pub mod server;
 pub mod sse;
 pub mod stdio;
