@@ -128,7 +128,7 @@ impl Bench {
             amr: vec!["pwd".into()],
             id_token: None,
         };
-        let opened = self.sessions.open(&self.settings, new).await?;
+        let opened = self.sessions.open(&self.settings, &who, new).await?;
         let session = Some(opened.session.id.as_str().to_owned());
         let query = pairs(&[
             ("response_type", "code"),

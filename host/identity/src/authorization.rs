@@ -11,6 +11,7 @@ mod code;
 mod consent;
 pub mod device;
 mod document;
+pub(crate) mod ended;
 pub mod error;
 mod exchange;
 pub mod fetch;
@@ -239,7 +240,6 @@ impl AuthorizationServer {
             kind: who.user.kind,
             client: request.client_id.clone(),
             redirect_uri: request.redirect_uri.to_string(),
-            registered_uri: request.registered_uri.clone(),
             resource: request.resource.clone(),
             scopes,
             challenge: request.challenge.clone(),

@@ -19,6 +19,7 @@ mod record;
 mod row;
 pub mod scim;
 mod sign_in;
+mod standing;
 #[cfg(test)]
 mod tests;
 

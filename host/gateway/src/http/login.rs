@@ -81,7 +81,7 @@ impl At {
         {
             return Err(self.failed("an old session cannot be ended", &error).into());
         }
-        let opened = browsers.open(self.settings(), new).await;
+        let opened = browsers.open(self.settings(), person, new).await;
         let opened = opened.map_err(|error| self.failed("a session cannot begin", &error))?;
         Ok(self.session_cookie(opened.cookie.expose()))
     }

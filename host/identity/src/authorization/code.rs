@@ -32,8 +32,6 @@ pub(crate) struct CodeRow {
     pub(crate) client: String,
     /// Where it was sent, byte for byte.
     pub(crate) redirect_uri: String,
-    /// The same as the client registered it.
-    pub(crate) registered_uri: String,
     #[serde(with = "spelling::resource")]
     pub(crate) resource: Resource,
     #[serde(with = "spelling::scopes")]

@@ -2,7 +2,8 @@
 //!
 //! Rows of table `grant`, `"consent" ‖ 0 ‖ SHA-256 of the user ‖ 0 ‖ SHA-256 of client, redirect
 //! URI and resource`; the value names the scopes. They end after a year. Where any program on
-//! the person's machine could pose as the client, nothing is remembered (RFC 8252 section 8.6).
+//! the person's machine could pose as the client, nothing is remembered (RFC 8252 section 8.6);
+//! where a client of its own registration is there, it is for one port.
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub struct Consent {
     pub user: UserId,
     /// The client, by its id.
     pub client: String,
-    /// Where answers go, as the client registered it.
+    /// Where answers go, to the letter: on the person's own machine with the port.
     pub redirect_uri: String,
     /// To what.
     #[serde(with = "spelling::resource")]
@@ -55,12 +56,13 @@ fn key(user: &UserId, client: &str, redirect_uri: &str, resource: &Resource) -> 
 }
 
 fn key_for(user: &UserId, request: &AuthorizationRequest) -> Vec<u8> {
-    key(user, &request.client_id, &request.registered_uri, &request.resource)
+    key(user, &request.client_id, &request.redirect_uri.to_string(), &request.resource)
 }
 
-/// Whether agreeing to this request may count for the next one like it. A client that
-/// registered itself has an id that nobody else knows; one that is known by its document, or
-/// built in, can be played by any program on the machine that answers go to.
+/// Whether agreeing to this request may count for the next one like it. The id of a client
+/// that registered itself is made for it alone, and what was agreed to counts at the very
+/// address that answers went to, port included; one that is known by its document, or built
+/// in, can be played by any program on the machine that answers go to.
 pub(crate) fn can_be_remembered(request: &AuthorizationRequest) -> bool {
     request.redirect_uri.place() == Place::Web || request.is_known_to_itself_only
 }
@@ -94,7 +96,7 @@ pub(crate) fn remember(
     let consent = Consent {
         user: user.clone(),
         client: request.client_id.clone(),
-        redirect_uri: request.registered_uri.clone(),
+        redirect_uri: request.redirect_uri.to_string(),
         resource: request.resource.clone(),
         scopes,
         at,

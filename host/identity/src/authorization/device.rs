@@ -36,7 +36,7 @@ const USER_CODE: &[u8] = b"user-code\0";
 const WHAT: &str = "device code";
 
 /// How long somebody has to answer.
-const LIFE: Duration = Duration::from_secs(600);
+pub(super) const LIFE: Duration = Duration::from_secs(600);
 /// How long a code is remembered after that, to be told from one that never was.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// How long a device waits between two questions, and how much longer after one too early.

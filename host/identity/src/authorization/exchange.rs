@@ -1,8 +1,9 @@
 //! Token exchange (RFC 8693): a client that an administrator wrote down takes a person's token
 //! for one virtual MCP and asks for one for another, in the same person's name.
 //!
-//! Owns what may become of a token: never more rights, never longer, never the admin API, and
-//! never a second exchange. Whether this person may connect there is asked of policy, as always.
+//! Owns what may become of a token: one of a person, for a virtual MCP that the client may come
+//! from, gives another for one that it may go to; never more rights, never longer, never the
+//! admin API, and never a second exchange. Whether this person may connect there is asked of policy, as always.
 
 use super::{
     client::ClientKind,
@@ -46,22 +47,22 @@ impl Asking<'_> {
             return refused(ErrorCode::InvalidTarget, sentence);
         }
         let resource = self.named_resource()?;
-        let is_listed = match &resource {
-            // Who may go from anywhere to anywhere is written down place by place.
+        // Who may go from where to where is written down place by place.
+        let is_listed = |resource: &Resource| match resource {
             Resource::Vmcp(vmcp) => self.client.vmcps.contains(vmcp),
             Resource::Admin => false,
         };
-        if !is_listed {
+        if !is_listed(&resource) {
             let sentence = "this client may exchange no token for this resource: an \
                             administrator would have to list the virtual MCP server for it";
             return refused(ErrorCode::InvalidTarget, sentence);
         }
-        let subject = self.server.tokens.inspect(token).map_err(|_| TokenRefused::grant())?;
-        let said = subject.bearer().cloned().ok_or_else(TokenRefused::grant)?;
+        // Signed by us, in force, and nobody in its way was put out since.
+        let subject = self.server.tokens.inspect(token).map_err(|_| unusable())?;
+        let said = subject.bearer().cloned().ok_or_else(unusable)?;
         let is_original = said.parent.is_none() && !said.is_by_client;
-        let is_of_vmcp = matches!(said.resource, Resource::Vmcp(_));
-        if !is_original || !is_of_vmcp {
-            return Err(TokenRefused::grant());
+        if !is_original || !is_listed(&said.resource) {
+            return Err(unusable());
         }
         let held: Scopes = said.scopes.without(Scope::Offline);
         let scopes = self.asked(&resource)?.unwrap_or(held);
@@ -69,8 +70,9 @@ impl Asking<'_> {
             let sentence = "`scope` asks for more than the token has that is exchanged";
             return refused(ErrorCode::InvalidScope, sentence);
         }
-        let person = self.subject(subject.user(), subject.kind(), said.issued)?;
-        let parent: GrantId = said.grant.parse().map_err(|_| TokenRefused::grant())?;
+        let person = self.subject(subject.user(), subject.kind(), said.issued);
+        let person = person.map_err(|_| unusable())?;
+        let parent: GrantId = said.grant.parse().map_err(|_| unusable())?;
         Ok(Draft {
             subject: Subject::Person(person),
             source: Source::Free,
@@ -85,4 +87,11 @@ impl Asking<'_> {
             end: Some(said.expires),
         })
     }
+}
+
+/// One answer for whatever is wrong with a token that is to be exchanged (section 2.2.2).
+fn unusable() -> TokenRefused {
+    let sentence = "the `subject_token` is none that this client can exchange: it is unknown, \
+                    over, exchanged already, or for a resource that is not listed for the client";
+    TokenRefused::new(ErrorCode::InvalidRequest, sentence)
 }

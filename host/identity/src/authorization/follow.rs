@@ -42,7 +42,7 @@ impl AuthorizationServer {
             }
             tokio::select! {
                 event = changes.next() => match event {
-                    Some(Event::Changed(change)) => self.see(&change, &mut stale),
+                    Some(Event::Changed(change)) => self.see(&change, &mut stale).await,
                     Some(Event::Missed) => stale = Stale { keys: true, revocations: true },
                     None => return,
                 },
@@ -51,13 +51,17 @@ impl AuthorizationServer {
         }
     }
 
-    fn see(&self, change: &Change, stale: &mut Stale) {
+    async fn see(&self, change: &Change, stale: &mut Stale) {
         if change.table != Table::Grant || change.org != *self.ground.issuer.org() {
             return;
         }
         if let Some(grant) = revocations::of_key(&change.key) {
-            if change.version.is_some() {
-                self.revocations().insert(grant, self.ground.clock.now());
+            if change.version.is_some()
+                && let Err(error) = self.revocations().heed(&self.rows, grant).await
+            {
+                // It counts already; how long, the next reading tells.
+                tracing::warn!(%error, "a revocation could not be read");
+                stale.revocations = true;
             }
         } else if change.key.starts_with(signing::PREFIX) {
             stale.keys = true;

@@ -136,7 +136,7 @@ pub(crate) struct GrantRow {
     pub(crate) kind: Kind,
     pub(crate) client: String,
     pub(crate) client_name: String,
-    /// Where its code went, as the client registered it, if it came by one.
+    /// Where its code went, to the letter, if it came by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) redirect_uri: Option<String>,
     #[serde(with = "spelling::resource")]
@@ -234,8 +234,25 @@ impl Grants {
 
     /// Ends a grant with all its tokens, on record and then in memory, and forgets that its
     /// user agreed to it. Says what it was, where there was a row; a grant without one (its
-    /// tokens were issued once and for all) ends as well.
+    /// token was issued once and for all) ends as well.
     pub(crate) async fn revoke(&self, id: GrantId) -> Result<Option<GrantRow>, AuthorizationError> {
+        self.revoke_known(id, None).await
+    }
+
+    /// The same by one of its tokens, whose end is `last`: without a row there is no other.
+    pub(crate) async fn revoke_by_token(
+        &self,
+        id: GrantId,
+        last: Timestamp,
+    ) -> Result<Option<GrantRow>, AuthorizationError> {
+        self.revoke_known(id, Some(last)).await
+    }
+
+    async fn revoke_known(
+        &self,
+        id: GrantId,
+        last: Option<Timestamp>,
+    ) -> Result<Option<GrantRow>, AuthorizationError> {
         let found = self.rows.read::<GrantRow>(Table::Grant, &key(id), WHAT).await;
         // What cannot be read can be revoked all the same.
         let row = match found {
@@ -243,8 +260,9 @@ impl Grants {
             Err(AuthorizationError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };
+        let until = revocations::end(self.rows.clock.now(), last.filter(|_| row.is_none()));
         let mut ops = vec![
-            revocations::step(&self.rows, id)?,
+            revocations::step(&self.rows, id, until)?,
             self.rows.delete(Table::Grant, key(id), Expect::Any),
         ];
         if let Some(row) = &row {
@@ -254,7 +272,7 @@ impl Grants {
         if !self.rows.commit(ops).await? {
             return Err(AuthorizationError::Busy);
         }
-        self.revocations.insert(id, self.rows.clock.now());
+        self.revocations.insert(id, until);
         Ok(row)
     }
 

@@ -104,16 +104,19 @@ impl AuthorizationServer {
             };
             let is_own = row.client == client.id.as_str()
                 && presented.standing(&row, self.ground.clock.now()).is_some();
-            is_own.then_some((presented.grant, row.user))
+            is_own.then_some((presented.grant, row.user, None))
         } else {
             let caller = self.tokens.inspect(token).ok();
             caller.and_then(|caller| {
                 let bearer = caller.bearer().filter(|it| *it.client == *client.id.as_str())?;
-                Some((bearer.grant.parse().ok()?, caller.user().clone()))
+                Some((bearer.grant.parse().ok()?, caller.user().clone(), Some(bearer.expires)))
             })
         };
-        let Some((grant, user)) = id else { return Ok(None) };
-        self.grants.revoke(grant).await?;
+        let Some((grant, user, last)) = id else { return Ok(None) };
+        match last {
+            Some(last) => self.grants.revoke_by_token(grant, last).await?,
+            None => self.grants.revoke(grant).await?,
+        };
         Ok(Some(GivenUp { grant, user, client: client.id.to_string() }))
     }
 }

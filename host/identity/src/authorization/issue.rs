@@ -7,12 +7,12 @@
 use model::{Secret, Timestamp};
 use serde_json::json;
 use tidegate_model as model;
-use tidegate_store::Expect;
+use tidegate_store::{Expect, Op};
 
 use super::{
     AuthorizationServer,
     client::GrantType,
-    code, device,
+    code, device, ended,
     error::{AuthorizationError, Replayed, TokenRefused},
     grant::{GrantId, GrantRow, Origin},
     pending::{Pending, Source, remaining},
@@ -21,7 +21,7 @@ use super::{
     spent::spend,
     token::{self, Actor, Claims, seconds},
 };
-use crate::{Scope, Scopes, method::access_token::Subject};
+use crate::{Scope, Scopes, directory::DirectoryError, method::access_token::Subject};
 
 /// How often a refresh looks again that others were quicker at.
 const TRIES: usize = 8;
@@ -70,14 +70,12 @@ impl AuthorizationServer {
     /// Issues what is pending. What was good when it was asked for may have been used or
     /// revoked meanwhile.
     pub async fn issue(&self, pending: Pending) -> Result<TokenReply, TokenRefused> {
-        if !pending.subject.is_alive(&self.directory, pending.since) {
-            return Err(TokenRefused::grant());
-        }
+        self.check_alive(&pending)?;
         let now = self.ground.clock.now();
         let (refresh, ends) = match &pending.source {
             Source::Code { code, row, version } => {
                 let grant = self.new_grant(&pending, row.session.clone(), now)?;
-                let grant = GrantRow { redirect_uri: Some(row.registered_uri.clone()), ..grant };
+                let grant = GrantRow { redirect_uri: Some(row.redirect_uri.clone()), ..grant };
                 let spent = code::spend(&self.rows, code.expose(), (row, *version), pending.id)?;
                 if !self.begin(&pending, &grant, vec![spent]).await? {
                     return Err(self.used_meanwhile(&pending).await?);
@@ -136,7 +134,8 @@ impl AuthorizationServer {
             resource: pending.bearer.resource.clone(),
             scopes: pending.bearer.scopes,
             origin: Origin::of(pending.way),
-            created: now,
+            // When it was agreed to: a sign-out after that ends it, whenever it is redeemed.
+            created: pending.since,
             last_used: now,
             expires: if may_refresh { end } else { pending.bearer.expires },
             authenticated: pending.bearer.authenticated.unwrap_or(now),
@@ -148,15 +147,49 @@ impl AuthorizationServer {
         })
     }
 
-    /// Writes a new grant together with these steps; `false` if one of them does not hold.
+    /// Writes a new grant together with these steps, unless the session that it was given in
+    /// has ended; `false` if something does not hold.
     async fn begin(
         &self,
         pending: &Pending,
         grant: &GrantRow,
-        mut steps: Vec<tidegate_store::Op>,
-    ) -> Result<bool, AuthorizationError> {
+        mut steps: Vec<Op>,
+    ) -> Result<bool, TokenRefused> {
+        let org = self.ground.issuer.org();
+        steps.extend(grant.session.as_deref().map(|session| ended::not_yet(org, session)));
         steps.extend(self.grants.write(pending.id, grant, Expect::Absent)?);
-        self.rows.commit(steps).await
+        self.commit_alive(pending, steps).await
+    }
+
+    /// Carries out these steps, if nobody has put out whom they are for: not even another
+    /// process, in this moment. `false` if one of the steps does not hold.
+    async fn commit_alive(&self, pending: &Pending, steps: Vec<Op>) -> Result<bool, TokenRefused> {
+        let user = pending.subject.user();
+        for _ in 0..TRIES {
+            self.check_alive(pending)?;
+            let known = self.directory.user(user).ok_or_else(TokenRefused::grant)?;
+            let mut all = steps.clone();
+            all.push(self.directory.unchanged(&known));
+            if self.rows.commit(all).await? {
+                return Ok(true);
+            }
+            match self.directory.has_changed(user, known.version).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(DirectoryError::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(%error, user.id = %user, "a user cannot be read again");
+                    return Err(AuthorizationError::Damaged { what: "user" }.into());
+                }
+            }
+        }
+        Err(AuthorizationError::Busy.into())
+    }
+
+    /// Refuses where what was agreed to does not count any more, by what the directory says.
+    fn check_alive(&self, pending: &Pending) -> Result<(), TokenRefused> {
+        let is_alive = pending.subject.is_alive(&self.directory, pending.since);
+        is_alive.then_some(()).ok_or_else(TokenRefused::grant)
     }
 
     /// What was good when it was asked for has been used since: what came of it ends.
@@ -202,7 +235,7 @@ impl AuthorizationServer {
                 ..row
             };
             let steps = self.grants.write(presented.grant, &next, Expect::Version(version))?;
-            if self.rows.commit(steps.into()).await? {
+            if self.commit_alive(pending, steps.into()).await? {
                 return Ok(next);
             }
         }

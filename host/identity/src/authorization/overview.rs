@@ -9,6 +9,7 @@ use tidegate_model as model;
 use super::{
     AuthorizationServer,
     consent::{self, Consent},
+    ended,
     error::AuthorizationError,
     grant::{Grant, GrantId},
 };
@@ -55,12 +56,16 @@ impl AuthorizationServer {
         self.revoke_all(ids).await
     }
 
-    /// Ends what a user granted in this browser session; how many grants there were.
+    /// Ends what a user granted in this browser session, and what they gave in it that nobody
+    /// has redeemed yet; how many grants there were.
     pub async fn revoke_session(
         &self,
         user: &UserId,
         session: &str,
     ) -> Result<usize, AuthorizationError> {
+        // First, so that whatever becomes a grant meanwhile is found below.
+        let note = ended::note(self.ground.issuer.org(), session, self.ground.clock.now());
+        self.rows.commit(vec![note]).await?;
         let mut count = 0;
         for id in self.grants.ids_of(user).await? {
             let found = self.grants.read(id).await?;

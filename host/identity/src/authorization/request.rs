@@ -43,8 +43,6 @@ pub struct AuthorizationRequest {
     /// Where the answer goes.
     #[serde(with = "spelling::redirect")]
     pub redirect_uri: RedirectUri,
-    /// The same as the client registered it: without the port of this time.
-    pub(crate) registered_uri: String,
     /// What the token is to be for.
     #[serde(with = "spelling::resource")]
     pub resource: Resource,
@@ -128,11 +126,11 @@ impl AuthorizationRequest {
     }
 }
 
-/// Where an answer goes: the redirect URI of this request, and the registered one it is.
+/// Where an answer goes: the redirect URI of this request, one that the client has registered.
 pub(super) fn destination(
     client: &Client,
     parameters: Parameters<'_>,
-) -> Result<(RedirectUri, String), RequestRefused> {
+) -> Result<RedirectUri, RequestRefused> {
     let page = |sentence: &'static str| RequestRefused::Page(sentence.into());
     let given = parameters
         .get("redirect_uri")
@@ -141,22 +139,19 @@ pub(super) fn destination(
     let uri = RedirectUri::parse(given).map_err(|error| {
         RequestRefused::Page(format!("The address to return to cannot be used: {error}.").into())
     })?;
-    let registered = client.redirect_uris.iter().find(|registered| registered.matches(&uri));
-    let registered = registered.ok_or_else(|| {
-        page(
-            "The address to return to (`redirect_uri`) is none that this application has \
-             registered.",
-        )
-    })?;
-    let text = registered.to_string();
-    Ok((uri, text))
+    if client.redirect_uris.iter().any(|registered| registered.matches(&uri)) {
+        return Ok(uri);
+    }
+    Err(page(
+        "The address to return to (`redirect_uri`) is none that this application has registered.",
+    ))
 }
 
 /// What a client whose answers go to a good place asks for, or what it is told.
 pub(super) struct Asked<'a> {
     pub(super) issuer: &'a Issuer,
     pub(super) client: &'a Client,
-    pub(super) redirect: (RedirectUri, String),
+    pub(super) redirect: RedirectUri,
     pub(super) parameters: Parameters<'a>,
 }
 
@@ -178,7 +173,7 @@ impl Asked<'_> {
         // A state that cannot be carried along is not half carried along.
         let carried = state.ok().flatten().filter(|state| state.len() <= MAX_STATE);
         let refused = |(code, sentence): Told| {
-            let (uri, issuer) = (&self.redirect.0, self.issuer);
+            let (uri, issuer) = (&self.redirect, self.issuer);
             RequestRefused::Redirect(Location::refusal(uri, (code, &sentence), carried, issuer))
         };
         let state = state.map_err(|repeated| refused(repeated.into()))?;
@@ -202,8 +197,7 @@ impl Asked<'_> {
             client_uri: client.uri.clone(),
             client_kind: client.kind,
             is_loopback_only: client.is_loopback_only(),
-            redirect_uri: self.redirect.0.clone(),
-            registered_uri: self.redirect.1.clone(),
+            redirect_uri: self.redirect.clone(),
             resource,
             scopes,
             is_silent,

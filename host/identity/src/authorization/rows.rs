@@ -44,6 +44,15 @@ impl Rows {
         Ok(Some((value(&record, what)?, record.version)))
     }
 
+    /// When a row ceases to exist; `None` where there is none, or it never does.
+    pub(crate) async fn expiry(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Timestamp>, AuthorizationError> {
+        Ok(self.store.get(table, &self.org, key).await?.and_then(|record| record.expires))
+    }
+
     /// Some rows whose keys begin with `prefix`, after `after`.
     pub(crate) async fn list(
         &self,

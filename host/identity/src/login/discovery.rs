@@ -156,8 +156,8 @@ impl Providers {
         }
     }
 
-    /// The same with keys fetched anew, unless that was done less than half a minute ago. The
-    /// fetch of metadata and keys together does not count: keys may change right after it.
+    /// The same with keys fetched anew, unless that was done or tried less than half a minute
+    /// ago. The fetch of metadata and keys together does not count: keys may change right after it.
     pub(super) async fn with_new_keys(
         &self,
         name: &str,
@@ -173,13 +173,21 @@ impl Providers {
             return Ok(known);
         }
         let fetched = JsonWebKeySet::fetch_async(known.metadata.jwks_uri(), &*known.reach).await;
-        let keys = fetched.map_err(|error| {
-            LoginRefused::unavailable(name, format_args!("its keys: {}", sentence(error)))
-        })?;
+        let (keys, keys_fetched, failure) = match fetched {
+            Ok(keys) => (keys, now, None),
+            // A failure counts like any fetch: nobody makes the gateway knock again and again.
+            Err(error) => (known.metadata.jwks().clone(), known.keys_fetched, Some(error)),
+        };
         let metadata = known.metadata.clone().set_jwks(keys);
         let (reach, until) = (Arc::clone(&known.reach), known.until);
-        let refetched = Some(now);
-        Ok(slot.keep(Known { metadata, reach, until, keys_fetched: now, refetched }))
+        let kept = slot.keep(Known { metadata, reach, until, keys_fetched, refetched: Some(now) });
+        match failure {
+            None => Ok(kept),
+            Some(error) => {
+                let why = format_args!("its keys: {}", sentence(error)).to_string();
+                Err(LoginRefused::unavailable(name, why))
+            }
+        }
     }
 
     async fn discover(&self, provider: &Provider) -> Result<Known, String> {

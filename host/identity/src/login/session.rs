@@ -27,7 +27,7 @@ use row::Row;
 
 use crate::{
     Ground, Settings,
-    directory::{Directory, Link, Person},
+    directory::{Directory, DirectoryError, Link, Person},
 };
 
 /// How old a cookie's value gets.
@@ -56,6 +56,12 @@ pub enum SessionError {
     /// The system gave no random bytes.
     #[error("the system has no randomness for a session: try again")]
     NoRandomness,
+    /// Whoever it is was deactivated or signed out everywhere since they proved who they are.
+    #[error("`{0}` was signed out or deactivated at this moment: sign in again")]
+    PutOut(UserId),
+    /// What is kept of the person cannot be read.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
 }
 
 /// Somebody who has just proved who they are.
@@ -139,9 +145,15 @@ impl Sessions {
         Self { ground, directory }
     }
 
-    /// Begins a session. It always has a name and a cookie of its own, whatever cookie the
-    /// browser brought; end the session of that one.
-    pub async fn open(&self, settings: &Settings, new: NewSession) -> Result<Opened, SessionError> {
+    /// Begins a session of `person`, as they were when they proved who they are: nothing begins
+    /// where they were put out since, by whichever process. It always has a name and a cookie of
+    /// its own, whatever cookie the browser brought; end the session of that one.
+    pub async fn open(
+        &self,
+        settings: &Settings,
+        person: &Person,
+        new: NewSession,
+    ) -> Result<Opened, SessionError> {
         self.make_room(&new.user).await?;
         let now = self.ground.clock.now();
         let id = SessionId::at(now, random()?);
@@ -162,10 +174,33 @@ impl Sessions {
                 .map(|token| token.expose().to_owned())
                 .filter(|token| token.len() <= ID_TOKEN),
         };
-        let org = self.ground.issuer.org();
-        self.ground.store.commit(row.begin(org, &id)).await?;
+        self.begin(&row, &id, person).await?;
         let cookie = row.cookie(&id);
         Ok(Opened { session: row.into_session(id), cookie })
+    }
+
+    /// Writes a new session, while its person is as they were when they proved who they are.
+    async fn begin(&self, row: &Row, id: &SessionId, person: &Person) -> Result<(), SessionError> {
+        let (user, proven) = (&row.user, &person.user);
+        let put_out = || SessionError::PutOut(user.clone());
+        for _ in 0..TRIES {
+            let now = self.directory.user(user).ok_or_else(put_out)?;
+            let same = now.user.id == proven.id && now.user.created == proven.created;
+            if !same || !now.user.active || now.user.not_before != proven.not_before {
+                return Err(put_out());
+            }
+            let batch = row.begin(self.ground.issuer.org(), id);
+            match self.ground.store.commit(batch.with(self.directory.unchanged(&now))).await {
+                Ok(_) => return Ok(()),
+                Err(error @ StoreError::Conflict { .. }) => {
+                    if !self.directory.has_changed(user, now.version).await? {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(DirectoryError::Busy(user.to_string()).into())
     }
 
     /// The session of a cookie's value, if it goes on: somebody active who has not been signed

@@ -77,15 +77,30 @@ async fn nothing_is_remembered_of_what_any_local_program_could_claim_to_be() {
     for (client, path, is_remembered) in
         [("tidegate-cli", "callback", false), ("public", "cb", false), (own.as_str(), "cb", true)]
     {
+        // Of a client that registered itself it counts at the very address, port included.
         let at = |port: u16| format!("http://127.0.0.1:{port}/{path}");
         let query =
             |port| edited(&Bench::query(client, SALES), &[("redirect_uri", Some(&at(port)))]);
         let first = bench.request(&query(5000)).await;
         bench.server.approve(&ann, bench.signed_in(), &first, first.scopes, true).await.unwrap();
-        let next = bench.request(&query(6000)).await;
-        let got = bench.server.is_consented(&ann, &next).await.unwrap();
-        assert_eq!(got, is_remembered, "{client}");
+        for (port, expected) in [(5000, is_remembered), (6000, false)] {
+            let next = bench.request(&query(port)).await;
+            let got = bench.server.is_consented(&ann, &next).await.unwrap();
+            assert_eq!(got, expected, "{client} at {port}");
+        }
     }
+    // What was agreed to there is forgotten with its grant.
+    let query =
+        edited(&Bench::query(&own, SALES), &[("redirect_uri", Some("http://127.0.0.1:5000/cb"))]);
+    let form = Bench::redeeming(&own, &bench.code_for(&query).await);
+    let form = edited(
+        &form,
+        &[("redirect_uri", Some("http://127.0.0.1:5000/cb")), ("client_secret", None)],
+    );
+    let reply = bench.token(&form).await.unwrap();
+    bench.server.revoke_grant(reply.grant).await.unwrap();
+    let request = bench.request(&query).await;
+    assert!(!bench.server.is_consented(&ann, &request).await.unwrap());
 }
 
 #[tokio::test]

@@ -122,6 +122,57 @@ async fn revocations_are_forgotten_when_no_token_can_name_them() {
     assert!(!bench.restarted().await.server.revocations().has(&reply.grant));
 }
 
+/// A client that takes tokens and gives them up leaves nothing behind for a day.
+#[tokio::test]
+async fn what_was_never_written_down_is_remembered_no_longer_than_its_token_lasts() {
+    let bench = Bench::new().await;
+    let other = bench.restarted().await;
+    let following = tokio::spawn(Arc::clone(&other.server).follow());
+    let form = [("grant_type", "client_credentials"), ("resource", SALES)];
+    let form = Bench::by("agent", fields(&form));
+    let rows = async || {
+        let mut count = 0;
+        let count_one = |_: &tidegate_store::Row| count += 1;
+        let rows = &bench.server.rows;
+        rows.each(tidegate_store::Table::Grant, revocations::PREFIX, count_one).await.unwrap();
+        count
+    };
+    let mut given_up = Vec::new();
+    for _ in 0..10 {
+        let reply = bench.token(&form).await.unwrap();
+        let token = reply.access_token.expose();
+        let asked = Bench::by("agent", fields(&[("token", token)]));
+        let mut changed = other.server.revocations().changed();
+        for is_first in [true, false] {
+            let form = Form { authorization: &[], fields: &asked };
+            let said = bench.server.revoke(&bench.settings, form).await.unwrap();
+            assert_eq!(said.is_some(), is_first, "it has ended once");
+        }
+        assert!(bench.at(SALES, &reply.access_token).is_err());
+        let seen = tokio::time::timeout(Duration::from_secs(30), changed.changed()).await;
+        seen.unwrap().unwrap();
+        assert!(other.at(SALES, &reply.access_token).is_err());
+        given_up.push(reply.grant);
+    }
+    assert_eq!(rows().await, 10);
+    // The other process learns from the rows how long each counts.
+    let all = Arc::clone(&other.server);
+    let last = *given_up.last().unwrap();
+    let known = async || {
+        while all.revocations().until(&last) != bench.server.revocations().until(&last) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), known()).await.unwrap();
+    bench.pass(600 + 120);
+    assert_eq!(rows().await, 0);
+    for bench in [&bench, &other] {
+        bench.server.revocations().purge(bench.ground.clock.now());
+        assert!(!given_up.iter().any(|grant| bench.server.revocations().has(grant)));
+    }
+    following.abort();
+}
+
 #[tokio::test]
 async fn grants_are_listed_by_user_and_all_and_ended_by_user_client_and_session() {
     let bench = Bench::new().await;

@@ -33,7 +33,7 @@ async fn a_token_becomes_one_for_elsewhere_in_the_same_name() {
     // They end together.
     bench.server.revoke_grant(subject.grant).await.unwrap();
     assert!(bench.at(SUPPORT, &reply.access_token).is_err());
-    assert_eq!(code_of(&bench.token(&form).await), "invalid_grant");
+    assert_eq!(code_of(&bench.token(&form).await), "invalid_request");
 }
 
 /// RFC 8693 sections 2.1 and 2.2.2.
@@ -42,6 +42,18 @@ async fn every_refusal_of_an_exchange() {
     let bench = Bench::new().await;
     let subject = bench.tokens("public", SALES).await;
     let admin = bench.tokens("public", ADMIN).await.access_token;
+    let hr = "https://mcp.example.com/mcp/hr";
+    let foreign = bench.tokens("public", hr).await.access_token;
+    // The same names, the same keys in the test's store, another issuer.
+    let acme = Bench::on(Arc::clone(&bench.clock), other_org(&bench.ground).await, settings());
+    let acme = acme.await;
+    let elsewhere = acme.tokens("public", "https://mcp.example.com/o/acme/mcp/sales").await;
+    let elsewhere = elsewhere.access_token;
+    let forged = {
+        let (body, signature) = subject.access_token.expose().rsplit_once('.').unwrap();
+        let (first, rest) = signature.split_at(1);
+        format!("{body}.{}{rest}", if first == "A" { "B" } else { "A" })
+    };
     let refresh = subject.refresh_token.as_ref().unwrap().expose();
     let agent = [("grant_type", "client_credentials"), ("resource", SALES)];
     let agent = bench.token(&Bench::by("agent", fields(&agent))).await.unwrap().access_token;
@@ -68,15 +80,30 @@ async fn every_refusal_of_an_exchange() {
         ),
         ("the admin API", vec![("resource", Some(ADMIN))], "invalid_target"),
         ("more scope", vec![("scope", Some("mcp mcp:write"))], "invalid_scope"),
-        ("no token of ours", vec![("subject_token", Some("a.b.c"))], "invalid_grant"),
-        ("a refresh token", vec![("subject_token", Some(refresh))], "invalid_grant"),
+        ("no token of ours", vec![("subject_token", Some("a.b.c"))], "invalid_request"),
+        ("a refresh token", vec![("subject_token", Some(refresh))], "invalid_request"),
         (
             "a token of the admin API",
             vec![("subject_token", Some(admin.expose()))],
-            "invalid_grant",
+            "invalid_request",
         ),
-        ("a token of an agent", vec![("subject_token", Some(agent.expose()))], "invalid_grant"),
-        ("an exchanged token", vec![("subject_token", Some(once.expose()))], "invalid_grant"),
+        ("a token of an agent", vec![("subject_token", Some(agent.expose()))], "invalid_request"),
+        ("an exchanged token", vec![("subject_token", Some(once.expose()))], "invalid_request"),
+        (
+            "a token from a place that is not listed",
+            vec![("subject_token", Some(foreign.expose()))],
+            "invalid_request",
+        ),
+        (
+            "a token of another organisation",
+            vec![("subject_token", Some(elsewhere.expose()))],
+            "invalid_request",
+        ),
+        (
+            "a token that was tampered with",
+            vec![("subject_token", Some(&forged))],
+            "invalid_request",
+        ),
         ("another client's secret", vec![("client_secret", Some("x"))], "invalid_client"),
         ("a client without a list", vec![("client_id", Some("confidential"))], "invalid_target"),
         (
@@ -88,7 +115,7 @@ async fn every_refusal_of_an_exchange() {
         assert_eq!(code_of(&bench.token(&edited(&form, &edits)).await), expected, "{name}");
     }
     bench.pass(600);
-    assert_eq!(code_of(&bench.token(&form).await), "invalid_grant", "expired");
+    assert_eq!(code_of(&bench.token(&form).await), "invalid_request", "expired");
 }
 
 #[tokio::test]

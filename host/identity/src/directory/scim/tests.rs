@@ -256,7 +256,8 @@ async fn what_ends_with_a_user_ends() {
             amr: vec!["pwd".into()],
             id_token: None,
         };
-        office.browsers.open(&office.settings, new).await.unwrap().cookie
+        let person = office.bench.directory.user(&id("ann@example.com")).unwrap();
+        office.browsers.open(&office.settings, &person, new).await.unwrap().cookie
     };
     let cookie = open().await;
     let find = || office.browsers.find(&office.settings, cookie.expose());

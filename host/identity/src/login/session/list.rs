@@ -23,11 +23,13 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Ends a session; the session that it was, if there was one. Whoever ends it revokes what
-    /// was granted in it.
+    /// Ends a session, with the codes and devices that were let in with it and are not redeemed
+    /// yet; the session that it was, if there was one. Whoever ends it revokes what was granted
+    /// in it, where that is to end as well.
     pub async fn end(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
         let Some((row, _)) = self.read(id).await? else { return Ok(None) };
-        self.ground.store.commit(row.end(self.ground.issuer.org(), id)).await?;
+        let (org, now) = (self.ground.issuer.org(), self.ground.clock.now());
+        self.ground.store.commit(row.end(org, id, now)).await?;
         Ok(Some(row.into_session(id.clone())))
     }
 

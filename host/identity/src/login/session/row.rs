@@ -13,7 +13,7 @@ use tidegate_model as model;
 use tidegate_store::{Batch, Expect, Op, Put, Table};
 
 use super::SessionId;
-use crate::directory::Link;
+use crate::{authorization::ended, directory::Link};
 
 /// The table.
 pub(super) const TABLE: Table = Table::Session;
@@ -112,9 +112,10 @@ impl Row {
         })
     }
 
-    /// Removes all of it.
-    pub(super) fn end(&self, org: &OrgId, id: &SessionId) -> Batch {
-        let batch = Batch::new().delete(TABLE, org, &key(id));
+    /// Removes all of it, and notes that nothing given in it is to be redeemed.
+    pub(super) fn end(&self, org: &OrgId, id: &SessionId, now: Timestamp) -> Batch {
+        let batch = Batch::new().with(ended::note(org, id.as_str(), now));
+        let batch = batch.delete(TABLE, org, &key(id));
         let found = self.found_by().into_iter().map(|by| by.key(id));
         found.fold(batch, |batch, key| batch.delete(TABLE, org, &key))
     }

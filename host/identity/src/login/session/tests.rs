@@ -50,7 +50,7 @@ impl Bench {
             amr: vec!["pwd".into()],
             id_token: Some(Secret::new("canary".into())),
         };
-        self.sessions.open(&self.settings, new).await.unwrap()
+        self.sessions.open(&self.settings, &person, new).await.unwrap()
     }
 
     async fn find(&self, cookie: &Secret) -> Option<Found> {
@@ -219,6 +219,7 @@ async fn a_session_ends_with_its_person_and_their_way_in() {
 async fn an_account_of_our_own_ends_where_accounts_are_not_taken() {
     let mut bench = Bench::new().await;
     let user = bench.sign_in("ae").await.session.user;
+    let person = bench.directory.user(&user).unwrap();
     let new = NewSession {
         user,
         link: None,
@@ -227,7 +228,7 @@ async fn an_account_of_our_own_ends_where_accounts_are_not_taken() {
         amr: vec!["pwd".into()],
         id_token: None,
     };
-    let opened = bench.sessions.open(&bench.settings, new).await.unwrap();
+    let opened = bench.sessions.open(&bench.settings, &person, new).await.unwrap();
     assert!(bench.find(&opened.cookie).await.is_some());
     bench.settings.enforced = Some("corp".into());
     assert!(bench.find(&opened.cookie).await.is_none());
@@ -291,6 +292,7 @@ async fn an_id_token_that_is_too_long_is_not_kept() {
     let bench = Bench::new().await;
     let opened = bench.sign_in("ae").await;
     assert!(opened.session.id_token.is_some());
+    let person = bench.directory.user(&opened.session.user).unwrap();
     let new = NewSession {
         user: opened.session.user,
         link: opened.session.link,
@@ -299,6 +301,53 @@ async fn an_id_token_that_is_too_long_is_not_kept() {
         amr: Vec::new(),
         id_token: Some(Secret::new("x".repeat(ID_TOKEN + 1))),
     };
-    let opened = bench.sessions.open(&bench.settings, new).await.unwrap();
+    let opened = bench.sessions.open(&bench.settings, &person, new).await.unwrap();
     assert!(opened.session.id_token.is_none());
+}
+
+/// Two processes over one store, of which neither follows the other.
+#[tokio::test]
+async fn nobody_signs_in_whom_another_process_has_put_out_meanwhile() {
+    let bench = Bench::new().await;
+    let user = bench.sign_in("ae").await.session.user;
+    let other = Directory::open(&bench.sessions.ground, &bench.settings).await.unwrap();
+    let open = async |proven: &Person| {
+        let new = NewSession {
+            user: user.clone(),
+            link: None,
+            sid: None,
+            auth_time: bench.sessions.ground.clock.now(),
+            amr: Vec::new(),
+            id_token: None,
+        };
+        bench.clock.forward(1);
+        bench.sessions.open(&bench.settings, proven, new).await
+    };
+    // Whatever else changes is taken over, and no reason to refuse.
+    let proven = bench.directory.user(&user).unwrap();
+    let rename = |user: &mut crate::directory::User| {
+        user.name = Some("Another name".into());
+        Ok(())
+    };
+    other.change(&user, rename).await.unwrap();
+    open(&proven).await.unwrap();
+
+    let proven = bench.directory.user(&user).unwrap();
+    other.sign_out_everywhere(&user).await.unwrap();
+    let refused = open(&proven).await;
+    assert!(matches!(refused, Err(SessionError::PutOut(_))), "signed out: {refused:?}");
+    // Who proves anew who they are comes in.
+    let proven = bench.directory.user(&user).unwrap();
+    open(&proven).await.unwrap();
+    other.deactivate(&user).await.unwrap();
+    let refused = open(&proven).await;
+    assert!(matches!(refused, Err(SessionError::PutOut(_))), "deactivated: {refused:?}");
+    // Also where this process has learned of it before the session was to begin.
+    let activate = |user: &mut crate::directory::User| {
+        user.active = true;
+        Ok(())
+    };
+    bench.directory.change(&user, activate).await.unwrap();
+    let refused = open(&proven).await;
+    assert!(matches!(refused, Err(SessionError::PutOut(_))), "and back: {refused:?}");
 }

@@ -141,7 +141,7 @@ async fn signed_in(
     let finished = stand.sign_in(more).await.unwrap();
     let person = directory.signed_in(&finished.claimed, true).await.unwrap();
     let new = finished.into_session(person.user.id.clone());
-    sessions.open(&stand.settings, new).await.unwrap()
+    sessions.open(&stand.settings, &person, new).await.unwrap()
 }
 
 #[tokio::test]

@@ -223,6 +223,29 @@ async fn new_keys_are_asked_for_at_most_twice_a_minute() {
     assert_eq!(stand.seen("/jwks").len(), 4);
 }
 
+/// Nor does somebody whose tokens name unknown keys make it knock where nobody opens.
+#[tokio::test]
+async fn keys_that_cannot_be_fetched_are_asked_for_no_more_often() {
+    let mut stand = Stand::new().await;
+    stand.sign_in(json!({})).await.unwrap();
+    let known = std::mem::replace(&mut stand.signer, Signer::es256("k2"));
+    stand.says("/jwks", Says::text("text/plain", "away").status(503));
+    for (pause, asked) in [(0, 2), (29, 2), (1, 3)] {
+        stand.clock.forward(pause);
+        for _ in 0..5 {
+            stand.sign_in(json!({})).await.unwrap_err();
+        }
+        assert_eq!(stand.seen("/jwks").len(), asked, "after {pause} seconds");
+    }
+    // What was known before is good all the while, and what is new once it can be fetched.
+    let new = std::mem::replace(&mut stand.signer, known);
+    stand.sign_in(json!({})).await.unwrap();
+    stand.signer = new;
+    stand.says("/jwks", Says::json(&json!({ "keys": [stand.signer.jwk()] })));
+    stand.clock.forward(30);
+    stand.sign_in(json!({})).await.unwrap();
+}
+
 /// A key that the provider has taken back is not good for longer than metadata are kept.
 #[tokio::test]
 async fn a_withdrawn_key_ends_with_the_metadata() {
