@@ -390,11 +390,11 @@ fn places(compiled: &Compiled) -> u32 {
     engine::places(memories)
 }
 
-/// Asks the component, with every capability linked but none needed: a schema is constant.
+/// Asks the component, with every capability linked but none granted: a schema is constant.
 async fn schema(loaded: &Loaded) -> Result<(Json, Validator), LoadError> {
     let pre = link(loaded, Grants::all()).map_err(|error| mismatch(&error))?;
     let world = loaded.version.adapt(pre, &loaded.functions).map_err(|error| mismatch(&error))?;
-    let limits = Limits { host_calls: 0, spares: Some(0), ..Limits::CUSTOMIZER };
+    let limits = Limits { spares: Some(0), ..Limits::CUSTOMIZER };
     let granted = (Grants::NONE, Reach::default());
     let recipe = Recipe::new("schema", limits, granted, (&loaded.shared, places(&loaded.compiled)));
     // Asked once, so nothing could open this breaker.

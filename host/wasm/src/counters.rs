@@ -14,7 +14,7 @@ const FIRST_BUCKET: u64 = 10;
 const BUCKETS: usize = 22;
 
 /// Every way in which a hook ends, by its stable name: what it said, then why it said nothing.
-const ENDS: [&str; 23] = [
+const ENDS: [&str; 24] = [
     "proceed",
     "replace",
     "refuse",
@@ -37,6 +37,7 @@ const ENDS: [&str; 23] = [
     "cancelled",
     "host",
     "busy",
+    "memory_full",
     "breaker_open",
 ];
 
@@ -230,6 +231,7 @@ mod tests {
             Failure::Cancelled { plugin: Arc::clone(&plugin) },
             Failure::Host { plugin: Arc::clone(&plugin), source: "x".into() },
             Failure::Busy { plugin: Arc::clone(&plugin), advice: "" },
+            Failure::MemoryFull { plugin: Arc::clone(&plugin) },
             Failure::BreakerOpen { plugin },
         ];
         for failure in &failures {
@@ -238,7 +240,7 @@ mod tests {
         let counts = counters.read();
         let expected: Vec<(&str, u64)> = ENDS.iter().map(|name| (*name, 1)).collect();
         assert_eq!(counts.ends().collect::<Vec<_>>(), expected);
-        assert_eq!((counts.calls, counts.traps, counts.failures), (23, 11, 5));
+        assert_eq!((counts.calls, counts.traps, counts.failures), (24, 11, 6));
     }
 
     #[test]

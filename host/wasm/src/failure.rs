@@ -96,6 +96,15 @@ pub enum Failure {
         /// What ran out, and what to do.
         advice: &'static str,
     },
+    /// All instances together have the memory that there is, so this one could not grow.
+    #[error(
+        "plugin `{plugin}` could not be run: all plugins together have used up their memory; \
+         raise `plugins.memory_mib`, or call less"
+    )]
+    MemoryFull {
+        /// The binding's name.
+        plugin: Arc<str>,
+    },
     /// The guest failed so often that it is left alone for a while; nothing was run.
     #[error("plugin `{plugin}` failed too often and is left alone for a while")]
     BreakerOpen {
@@ -141,6 +150,7 @@ impl Failure {
             Self::Deadline { .. } => "deadline",
             Self::Cancelled { .. } => "cancelled",
             Self::Busy { .. } => "busy",
+            Self::MemoryFull { .. } => "memory_full",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Host { .. } => "host",
         }

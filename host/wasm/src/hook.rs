@@ -15,6 +15,7 @@ use crate::{
     breaker::{Breaker, Ending, Pass},
     counters::{Counters, Said},
     engine::Running,
+    limits::Exceeded,
     lines::Line,
     pace::{Pace, Paced},
     recipe::Recipe,
@@ -214,6 +215,10 @@ impl<'p> Work<'p> {
         check: impl FnOnce(T) -> Result<(Said, U), Failure>,
     ) -> Result<U, Failure> {
         let said = match said {
+            // Ended where the engine could not be told, and done before the next tick.
+            Some(Ok(_)) if let Some(stop) = self.store.data_mut().stop.take() => {
+                Err(self.stopped(stop))
+            }
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => {
                 let stop = self.store.data().stop.as_ref();
@@ -236,9 +241,14 @@ impl<'p> Work<'p> {
         }
         let prepared = self.tally.prepared;
         let limits = &prepared.limits;
-        prepared.fault(if self.store.data().meter.exceeded {
-            Trap::OutOfMemory(limits.memory)
-        } else if let Some(trap) = error.downcast_ref::<EngineTrap>() {
+        match self.store.data().meter.exceeded {
+            Some(Exceeded::Own) => return prepared.fault(Trap::OutOfMemory(limits.memory)),
+            Some(Exceeded::All) => {
+                return Failure::MemoryFull { plugin: Arc::clone(&prepared.name) };
+            }
+            None => {}
+        }
+        prepared.fault(if let Some(trap) = error.downcast_ref::<EngineTrap>() {
             match trap {
                 EngineTrap::StackOverflow => Trap::OutOfStack,
                 other => Trap::Trapped(other.to_string()),

@@ -8,6 +8,7 @@
 mod any;
 pub mod binding;
 mod breaker;
+mod budget;
 pub mod cache;
 pub mod capabilities;
 pub mod compile;

@@ -3,9 +3,11 @@
 //! Every number that bounds a guest stands here. wasmtime's own defaults are unlimited or
 //! huge, so none of them is relied on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use wasmtime::{ResourceLimiter, Result};
+
+use crate::budget::Budget;
 
 /// Bounds of one binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Limits {
     pub output: usize,
     /// Bytes of the state that `before-call` may hand to `after-call`.
     pub state: usize,
-    /// Calls of host functions during one hook.
+    /// Calls of host functions during one hook, those of WASI included.
     pub host_calls: u32,
     /// Handles of host resources that the guest may hold.
     pub handles: usize,
@@ -72,6 +74,8 @@ impl Limits {
         guest_time: Duration::from_secs(5),
         wall_time: Duration::from_secs(60),
         output: 16 << 20,
+        // An answer may come in many small pieces, and each takes a few calls to read.
+        host_calls: 100_000,
         ..Self::INTERCEPTOR
     };
 }
@@ -87,33 +91,57 @@ impl Default for Limits {
 #[error("the guest grew past its limit")]
 struct GrewTooMuch;
 
-/// Counts what one instance has taken.
+/// Counts what one instance has taken, and gives all of it back when it ends.
 #[derive(Debug)]
 pub(crate) struct Meter {
     memory: usize,
     table_elements: usize,
     counts: usize,
+    budget: Arc<Budget>,
     taken: usize,
-    /// Whether growth was refused: the trap that follows is about memory.
-    pub(crate) exceeded: bool,
+    /// What the last growth took, in case nothing comes of it.
+    last: usize,
+    /// The bound that refused growth: the trap that follows is about it.
+    pub(crate) exceeded: Option<Exceeded>,
+}
+
+/// Whose bound an instance grew past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exceeded {
+    /// Its binding's.
+    Own,
+    /// That of all instances together.
+    All,
 }
 
 impl Meter {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, budget: &Arc<Budget>) -> Self {
         Self {
             memory: limits.memory,
             table_elements: limits.table_elements,
             counts: limits.instances,
+            budget: Arc::clone(budget),
             taken: 0,
-            exceeded: false,
+            last: 0,
+            exceeded: None,
         }
     }
-}
 
-impl Meter {
     /// Bytes of linear memory that the instance has.
     pub(crate) fn taken(&self) -> usize {
         self.taken
+    }
+
+    /// An allocator that is told "no" aborts, which would look like any other trap.
+    fn refused(&mut self, by: Exceeded) -> Result<bool> {
+        self.exceeded = Some(by);
+        Err(wasmtime::Error::new(GrewTooMuch))
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.budget.give(self.taken);
     }
 }
 
@@ -124,14 +152,24 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        let taken = self.taken.saturating_add(desired.saturating_sub(current));
+        let more = desired.saturating_sub(current);
+        let taken = self.taken.saturating_add(more);
         if taken > self.memory {
-            // An allocator that is told "no" aborts, which would look like any other trap.
-            self.exceeded = true;
-            return Err(wasmtime::Error::new(GrewTooMuch));
+            return self.refused(Exceeded::Own);
         }
-        self.taken = taken;
+        if !self.budget.take(more) {
+            return self.refused(Exceeded::All);
+        }
+        (self.taken, self.last) = (taken, more);
         Ok(true)
+    }
+
+    /// What is past the memory's own maximum is asked for all the same.
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
+        let last = std::mem::take(&mut self.last);
+        self.taken = self.taken.saturating_sub(last);
+        self.budget.give(last);
+        Ok(())
     }
 
     fn table_growing(
@@ -141,8 +179,7 @@ impl ResourceLimiter for Meter {
         _maximum: Option<usize>,
     ) -> Result<bool> {
         if desired > self.table_elements {
-            self.exceeded = true;
-            return Err(wasmtime::Error::new(GrewTooMuch));
+            return self.refused(Exceeded::Own);
         }
         Ok(true)
     }

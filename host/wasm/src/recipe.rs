@@ -48,8 +48,8 @@ impl Recipe {
     /// A store that serves nobody yet.
     pub(crate) fn store(&self, deadline: Instant) -> Store<State> {
         let granted = (self.grants, &self.reach);
-        let lane = &self.shared.lane;
-        let state = State::new(&self.voice, &self.limits, granted, lane, deadline);
+        let shared = (&self.shared.lane, &self.shared.memory);
+        let state = State::new(&self.voice, &self.limits, granted, shared, deadline);
         let mut store = Store::new(&self.shared.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_max_component_handles(self.limits.handles);

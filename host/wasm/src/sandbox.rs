@@ -2,11 +2,7 @@
 //!
 //! One per gateway. Reads components; what is done with them is said by bindings.
 
-use std::{
-    fmt, io,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Instant,
-};
+use std::{fmt, io, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tidegate_model::{Clock, SystemClock};
@@ -16,6 +12,7 @@ use wasmtime::Engine;
 use crate::{
     CacheSettings, Compiling, Component, LoadError,
     breaker::Breakers,
+    budget::Budget,
     cache::Cache,
     compile::Compiler,
     engine::{self, Ticker},
@@ -38,7 +35,7 @@ pub enum Allocation {
 
 impl Default for Allocation {
     fn default() -> Self {
-        Self::Pooling { instances: 256 }
+        Self::Pooling { instances: Settings::INSTANCES }
     }
 }
 
@@ -47,6 +44,9 @@ impl Default for Allocation {
 pub struct Settings {
     /// Where the memory of instances comes from.
     pub allocation: Allocation,
+    /// Bytes of linear memory that all instances may have together. Instances that were made
+    /// ahead go first; then growth is refused.
+    pub memory: usize,
     /// Where compiled components are kept; compiled at every start without it.
     pub cache: Option<CacheSettings>,
     /// The time of day that guests with `clock` see.
@@ -55,10 +55,19 @@ pub struct Settings {
     pub moment: fn() -> Instant,
 }
 
+impl Settings {
+    /// Instances at once where nothing else is said.
+    pub const INSTANCES: u32 = 256;
+
+    /// Memory of all instances together where nothing else is said.
+    pub const MEMORY: usize = 4 << 30;
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             allocation: Allocation::default(),
+            memory: Self::MEMORY,
             cache: None,
             clock: Arc::new(SystemClock),
             moment: Instant::now,
@@ -97,7 +106,8 @@ pub(crate) struct Shared {
     moment: fn() -> Instant,
     room: Arc<Semaphore>,
     places: usize,
-    spares: Mutex<Vec<Weak<Spares>>>,
+    /// Memory of all instances.
+    pub(crate) memory: Arc<Budget>,
 }
 
 impl Shared {
@@ -118,7 +128,7 @@ impl Shared {
             if let Ok(taken) = Arc::clone(&self.room).try_acquire_many_owned(places) {
                 return Some(taken);
             }
-            if !self.reclaim() {
+            if !self.memory.reclaim() {
                 break;
             }
         }
@@ -131,9 +141,10 @@ impl Shared {
         places.min(u32::try_from(self.places).unwrap_or(u32::MAX))
     }
 
-    /// Places for an instance that nobody needs yet; none while less than half are free.
+    /// Places for an instance that nobody needs yet; none while less than half of them, or of
+    /// the memory, are free.
     pub(crate) fn room_to_spare(&self, places: u32) -> Option<OwnedSemaphorePermit> {
-        if self.room.available_permits() <= self.places / 2 {
+        if self.room.available_permits() <= self.places / 2 || !self.memory.is_half_free() {
             return None;
         }
         Arc::clone(&self.room).try_acquire_many_owned(self.at_most(places)).ok()
@@ -146,17 +157,7 @@ impl Shared {
 
     /// Whoever makes instances ahead may be asked to give way.
     pub(crate) fn register(&self, spares: &Arc<Spares>) {
-        let mut all = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|known| known.strong_count() > 0);
-        all.push(Arc::downgrade(spares));
-    }
-
-    /// Lets an instance that was made ahead go, from where there are most.
-    fn reclaim(&self) -> bool {
-        let all = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        let richest = all.iter().filter_map(Weak::upgrade).max_by_key(|spares| spares.count());
-        drop(all);
-        richest.is_some_and(|spares| spares.give_way())
+        self.memory.register(spares);
     }
 }
 
@@ -201,7 +202,7 @@ impl Sandbox {
                 moment: settings.moment,
                 room: Arc::new(Semaphore::new(places)),
                 places,
-                spares: Mutex::default(),
+                memory: Budget::new(settings.memory),
             }),
         })
     }
@@ -221,5 +222,10 @@ impl Sandbox {
     /// once compile once.
     pub fn progress(&self) -> Vec<Compiling> {
         self.shared.compiler.progress()
+    }
+
+    /// Bytes of linear memory that all instances have at the moment, those made ahead included.
+    pub fn memory(&self) -> usize {
+        self.shared.memory.taken()
     }
 }

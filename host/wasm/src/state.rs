@@ -17,6 +17,7 @@ use wasmtime::{Result, UpdateDeadline};
 
 use crate::{
     CallContext, Grants, Limits, ProgressSink, Reach,
+    budget::Budget,
     capabilities::{facts::Facts, log::Voice, wasi::Wasi},
     limits::Meter,
     pace::Pace,
@@ -78,11 +79,11 @@ impl State {
         voice: &Arc<Voice>,
         limits: &Limits,
         (grants, reach): (Grants, &Reach),
-        lane: &Arc<Semaphore>,
+        (lane, budget): (&Arc<Semaphore>, &Arc<Budget>),
         deadline: Instant,
     ) -> Self {
         Self {
-            meter: Meter::new(limits),
+            meter: Meter::new(limits, budget),
             voice: Arc::clone(voice),
             call: None,
             trace_parent: None,
@@ -138,6 +139,10 @@ impl State {
     /// The guest runs and a tick has passed since this was last looked at, or more while it
     /// waited.
     pub(crate) fn tick(&mut self) -> Result<UpdateDeadline> {
+        // It was ended where the engine could not be told.
+        if let Some(stop) = &self.stop {
+            return Err(wasmtime::Error::new(stop.clone()));
+        }
         let spent = self.pace.mark();
         if self.ending.is_none()
             && let Some(over) = self.is_over()
@@ -187,7 +192,8 @@ mod tests {
         let limits = Limits { host_calls: 2, ..Limits::INTERCEPTOR };
         let now = Instant::now();
         let granted = (Grants::NONE, &Reach::default());
-        let mut state = State::new(&voice, &limits, granted, &Pace::lane(), now);
+        let shared = (&Pace::lane(), &Budget::new(0));
+        let mut state = State::new(&voice, &limits, granted, shared, now);
         assert_eq!(state.is_over(), Some(Stop::Deadline));
         assert!(state.host_call().is_ok() && state.host_call().is_ok());
         while state.pace.mark() < Duration::from_millis(1) {}

@@ -22,6 +22,7 @@ use crate::{
 mod anything;
 mod breaking;
 mod caching;
+mod calling;
 mod chance;
 mod connecting;
 mod customizing;
@@ -31,6 +32,7 @@ mod hostility;
 mod intercepting;
 mod loading;
 mod logging;
+mod memory;
 mod public;
 mod spares;
 mod versions;
@@ -63,6 +65,7 @@ fn settings() -> Settings {
     let cache = CacheSettings { folder, key: CacheKey::new([7; 32]) };
     Settings {
         allocation: Allocation::Pooling { instances: 8 },
+        memory: Settings::MEMORY,
         cache: Some(cache),
         clock: Arc::new(Noon),
         moment: Instant::now,
@@ -89,6 +92,7 @@ fn call(tool: &str) -> Call {
     Call {
         id: CallId::new(Timestamp::from_millis(1), [2; 10]),
         org: OrgId::default_org(),
+        user: tidegate_model::UserId::new("ae@example.com").unwrap(),
         vmcp: VmcpId::new("sales").unwrap(),
         operation: Operation::CallTool(ToolCall {
             tool: Arc::new(tool),

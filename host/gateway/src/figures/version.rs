@@ -15,7 +15,7 @@ use tidegate_wasm::Counts;
 use super::{Reading, micros};
 
 /// How a hook can end, by the names in audit rows; anything else is counted as the last.
-const ENDS: [&str; 22] = [
+const ENDS: [&str; 23] = [
     "proceed",
     "replace",
     "refuse",
@@ -36,6 +36,7 @@ const ENDS: [&str; 22] = [
     "cancelled",
     "host",
     "busy",
+    "memory_full",
     "breaker_open",
     "other",
 ];

@@ -13,10 +13,7 @@ use std::{
 use tidegate_wire::client::egress::{
     AddressPolicy, Destination, Egress, EgressError, Origin, Rules,
 };
-use wasmtime::{
-    Result,
-    component::{Linker, ResourceTable},
-};
+use wasmtime::{Result, component::Linker};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, p2};
 
 use crate::{
@@ -112,9 +109,6 @@ impl HttpReach {
 pub(crate) struct Http {
     context: WasiHttpCtx,
     outgoing: Outgoing,
-    /// Shown instead of the real one when the host was called too often: every function of
-    /// the interface needs the table, and traps.
-    spent: ResourceTable,
 }
 
 /// Adds the two interfaces. What they share with WASI is [`super::wasi::link`]'s.
@@ -126,9 +120,7 @@ impl Http {
     fn new(state: &State) -> Self {
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(FIELDS);
-        let mut spent = ResourceTable::new();
-        spent.set_max_capacity(0);
-        Self { context, outgoing: Outgoing::new(state), spent }
+        Self { context, outgoing: Outgoing::new(state) }
     }
 
     /// This instance's, made on first use: most guests never ask.
@@ -154,10 +146,11 @@ impl WasiHttpView for State {
         };
         http.outgoing.serves(self);
         let wasi = Wasi::of(self);
-        let (http, table) = (wasi.http.insert(http), &mut wasi.table);
+        let http = wasi.http.insert(http);
         WasiHttpCtxView {
             hooks: &mut http.outgoing,
-            table: if is_spent { &mut http.spent } else { table },
+            // Every function of the interface needs the table, and traps with an empty one.
+            table: if is_spent { &mut wasi.spent } else { &mut wasi.table },
             ctx: &mut http.context,
         }
     }

@@ -3,7 +3,7 @@
 //! Ordinary components link against it, so it has to be there: without files, arguments,
 //! environment, sockets and name lookup. What is written to stdout and stderr becomes log
 //! lines; the clocks stand still and random bytes repeat unless `clock` and `random` are
-//! granted.
+//! granted. Every call counts as one of the host, polls, reads and writes included.
 
 use std::{
     pin::Pin,
@@ -49,6 +49,9 @@ pub(crate) const PACKAGES: [&str; 6] =
 pub(crate) struct Wasi {
     context: WasiCtx,
     pub(super) table: ResourceTable,
+    /// Shown instead of the real one when the host was called too often: whatever needs the
+    /// table traps, and the rest ends with the guest's next tick.
+    pub(super) spent: ResourceTable,
     pub(super) http: Option<Box<Http>>,
     /// The call whose lines these are. An instance may be made before there is one.
     call: Arc<OnceLock<String>>,
@@ -63,6 +66,8 @@ impl Wasi {
     fn new(state: &State) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
+        let mut spent = ResourceTable::new();
+        spent.set_max_capacity(0);
         let call: Arc<OnceLock<String>> = Arc::default();
         if let Some(id) = &state.call {
             let _ = call.set(id.clone());
@@ -87,7 +92,7 @@ impl Wasi {
                 .insecure_random(Deterministic::new(vec![0]))
                 .insecure_random_seed(0);
         }
-        Self { context: context.build(), table, http: None, call, left }
+        Self { context: context.build(), table, spent, http: None, call, left }
     }
 
     /// This instance's, made on first use: most guests never ask.
@@ -111,8 +116,10 @@ impl Wasi {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        let is_spent = self.host_call().is_err();
         let wasi = Wasi::of(self);
-        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+        let table = if is_spent { &mut wasi.spent } else { &mut wasi.table };
+        WasiCtxView { ctx: &mut wasi.context, table }
     }
 }
 
