@@ -8,6 +8,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tidegate_wasm::{Allocation, Settings};
 
 use super::{Problem, egress::EgressConfig};
 use crate::signature::{PublicKey, Trust};
