@@ -7,7 +7,8 @@
 
 use std::{
     collections::HashSet,
-    io,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
@@ -15,10 +16,11 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tidegate_model::OrgId;
+use zeroize::Zeroizing;
 
 use crate::{
     disk,
-    envelope::Place,
+    envelope::{HEADER, Header, Place},
     keyring::{Keyring, KeyringError},
     log::hex,
 };
@@ -170,6 +172,36 @@ impl BlobArea {
         if BlobId::of(&plain) == id { Ok(plain) } else { Err(BlobError::Damaged(id)) }
     }
 
+    /// Seals a blob under the organisation's present key, if it is sealed under another version.
+    /// Whether it was. Blocks.
+    pub fn reseal(&self, org: &OrgId, id: BlobId) -> Result<bool, BlobError> {
+        let path = self.path(org, id);
+        let mut head = [0; HEADER];
+        let opened = File::open(&path).and_then(|mut file| file.read_exact(&mut head));
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // Too short for a sealed value; reading it says so.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            other => other.map_err(failed("read", &path))?,
+        }
+        if Header::read_start(&head).ok().map(|head| head.tenant_key)
+            == self.ring.current_version(org)
+        {
+            return Ok(false);
+        }
+        let plain = Zeroizing::new(self.get(org, id)?);
+        let sealed = self.ring.seal(org, Self::place(&id), &plain)?;
+        // Not beside a collection, which may be about to remove it.
+        let doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !path.try_exists().map_err(failed("read", &path))? {
+            return Ok(false);
+        }
+        disk::write_whole(&path, &sealed).map_err(failed("write", &path))?;
+        drop(doomed);
+        self.get(org, id)?;
+        Ok(true)
+    }
+
     /// All blobs of an organisation.
     pub fn list(&self, org: &OrgId) -> Result<Vec<BlobId>, BlobError> {
         let dir = self.dir.join(org.as_str());
@@ -225,13 +257,13 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, BlobError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::FixedKeys;
+    use crate::{keyring::Usage, keys::FixedKeys};
 
     fn ring(orgs: &[&OrgId]) -> Arc<Keyring> {
         let (ring, _) = Keyring::create(Arc::new(FixedKeys::new([[1; 32]]))).unwrap();
         for org in orgs {
             let wrapped = ring.new_tenant(org, 1).unwrap();
-            ring.add_tenant(org, 1, &wrapped).unwrap();
+            ring.add_tenant(org, 1, &wrapped, Usage::default()).unwrap();
         }
         Arc::new(ring)
     }
@@ -285,5 +317,31 @@ mod tests {
         assert_eq!(area.list(&a).unwrap(), wanted);
         assert!(matches!(area.get(&a, gone), Err(BlobError::Missing(_))));
         assert_eq!(area.get(&b, theirs).unwrap(), b"gone");
+    }
+
+    #[test]
+    fn blobs_are_resealed_under_a_new_key_and_collected_ones_stay_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (OrgId::new("a").unwrap(), OrgId::new("b").unwrap());
+        let ring = ring(&[&a, &b]);
+        let area = BlobArea::open(dir.path(), Arc::clone(&ring)).unwrap();
+        let [kept, gone, damaged] =
+            [b"kept", b"gone", b"dama"].map(|text| area.put(&a, text).unwrap());
+        assert!(!area.reseal(&a, kept).unwrap(), "it is sealed under the present key");
+        let second = ring.new_tenant(&a, 2).unwrap();
+        ring.add_tenant(&a, 2, &second, Usage::default()).unwrap();
+        let before = std::fs::read(area.path(&a, kept)).unwrap();
+        assert!(area.reseal(&a, kept).unwrap());
+        assert!(!area.reseal(&a, kept).unwrap());
+        let after = std::fs::read(area.path(&a, kept)).unwrap();
+        let version = |sealed: &[u8]| Header::read(sealed).unwrap().tenant_key;
+        assert_eq!((version(&before), version(&after)), (1, 2));
+        assert_eq!(area.get(&a, kept).unwrap(), b"kept");
+        std::fs::remove_file(area.path(&a, gone)).unwrap();
+        assert!(!area.reseal(&a, gone).unwrap() && !area.path(&a, gone).exists());
+        for bytes in [&b"CR"[..], &before[..before.len() - 1]] {
+            std::fs::write(area.path(&a, damaged), bytes).unwrap();
+            assert!(matches!(area.reseal(&a, damaged), Err(BlobError::Damaged(_))));
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Seals values, gives versions, keeps the manifest and the commit ids, and has one thread
 //! own all commits. Reads run where they are called; they may see a commit a moment before
-//! it is durable. The thread is in `commit`, start-up in `start`, backups in `backup`.
+//! it is durable. The thread is in `commit`, start-up in `start`, backups in `backup`, keys that
+//! are replaced in `rotate`.
 
 use std::{
     io::{Read, Write},
@@ -16,8 +17,10 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 mod backup;
 mod commit;
+mod counts;
 mod layout;
 mod manifest;
+mod rotate;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -36,6 +39,7 @@ use crate::{
 };
 use layout::{open_row, read_row_key, row_key, row_prefix};
 use manifest::{Hasher, Manifest};
+pub use rotate::{Reseal, RootKeys};
 use watermark::Watermark;
 
 /// Commits that may wait for the thread; more wait at the door.
@@ -52,7 +56,12 @@ enum Job {
     EnsureOrg(OrgId, Reply<()>),
     Verify(Reply<Verified>),
     Export(Box<dyn Write + Send>, String, Reply<u64>),
+    /// Anything else that must not run beside a commit.
+    Work(Work),
 }
+
+/// What runs on the commit thread and answers by itself.
+type Work = Box<dyn FnOnce(&Inner, &mut State) + Send>;
 
 /// What reads and commits share.
 struct Inner {

@@ -20,6 +20,20 @@ pub const OVERHEAD: usize = HEADER + TAG;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(pub [u8; 8]);
 
+impl KeyName {
+    /// Reads 16 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut name = [0; 8];
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (byte, pair) in name.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(name))
+    }
+}
+
 impl std::fmt::Display for KeyName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -123,10 +137,18 @@ impl Header {
 
     /// Reads the header of a sealed value.
     pub fn read(sealed: &[u8]) -> Result<Self, EnvelopeError> {
+        if sealed.len() < OVERHEAD {
+            return Err(EnvelopeError::NoEnvelope);
+        }
+        Self::read_start(sealed)
+    }
+
+    /// Reads the header from the first bytes of a sealed value.
+    pub(crate) fn read_start(sealed: &[u8]) -> Result<Self, EnvelopeError> {
         let no = EnvelopeError::NoEnvelope;
         let (magic, rest) = sealed.split_first_chunk::<2>().ok_or(no)?;
         let ([format, cipher], rest) = rest.split_first_chunk::<2>().ok_or(no)?;
-        if magic != MAGIC || sealed.len() < OVERHEAD {
+        if magic != MAGIC {
             return Err(no);
         }
         if (*format, *cipher) != (FORMAT, GCM_SIV) {

@@ -13,10 +13,15 @@ use tidegate_model::OrgId;
 
 use crate::{
     envelope::{EnvelopeError, Header, Place},
-    keys::{KeyError, KeyProvider},
+    keys::{KeyError, KeyProvider, wrapped_under},
     log::LogKeys,
     seal::{self, Key},
 };
+
+mod usage;
+
+pub(crate) use usage::{BATCH, Usage};
+pub use usage::{HARD_STOP, KeyUse, ROTATE_AFTER, ROTATE_AT};
 
 /// What a key that comes from the instance root is for. Names are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +73,16 @@ pub enum KeyringError {
         /// The version of its key.
         version: u32,
     },
+    /// The key has sealed as much as one key may.
+    #[error(
+        "the key {version} of the organisation `{org}` has sealed as much as a key may: run `tidegate key rotate`"
+    )]
+    Exhausted {
+        /// The organisation.
+        org: OrgId,
+        /// The version of its key.
+        version: u32,
+    },
     /// The envelope does not open.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
@@ -82,7 +97,13 @@ impl From<KeyError> for KeyringError {
     }
 }
 
-type TenantKey = (u32, Arc<Key>);
+/// One version of an organisation's key.
+#[derive(Clone)]
+struct TenantKey {
+    version: u32,
+    key: Arc<Key>,
+    usage: Arc<Usage>,
+}
 
 /// Seals, opens and derives.
 pub struct Keyring {
@@ -113,25 +134,46 @@ impl Keyring {
         Ok(Self { provider, root, tenants: RwLock::default() })
     }
 
+    /// Where root keys come from.
+    pub(crate) fn provider(&self) -> &Arc<dyn KeyProvider> {
+        &self.provider
+    }
+
+    /// A kept key (of the instance where `org` is `None`) wrapped under the current root key;
+    /// `None` when it is so already.
+    pub(crate) fn rewrap(
+        &self,
+        org: Option<(&OrgId, u32)>,
+        wrapped: &[u8],
+    ) -> Result<Option<Vec<u8>>, KeyError> {
+        if wrapped_under(wrapped) == Some(self.provider.current_id()) {
+            return Ok(None);
+        }
+        let place = org.map_or(place("", 0), |(org, version)| place(org.as_str(), version));
+        let key = self.provider.unwrap(wrapped, &place)?;
+        self.provider.wrap(&key, &place).map(Some)
+    }
+
     /// A new key for an organisation, wrapped; it serves only once [`Keyring::add_tenant`] has it.
     pub(crate) fn new_tenant(&self, org: &OrgId, version: u32) -> Result<Vec<u8>, KeyError> {
         let key = Key::new(seal::random()?);
         self.provider.wrap(&key, &place(org.as_str(), version))
     }
 
-    /// Takes a kept key of an organisation into use.
+    /// Takes a kept key of an organisation into use, with what is known of its use.
     pub(crate) fn add_tenant(
         &self,
         org: &OrgId,
         version: u32,
         wrapped: &[u8],
+        usage: Usage,
     ) -> Result<(), KeyError> {
         let key = Arc::new(self.provider.unwrap(wrapped, &place(org.as_str(), version))?);
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let keys = tenants.entry(org.clone()).or_default();
-        keys.retain(|(had, _)| *had != version);
-        keys.push((version, key));
-        keys.sort_by_key(|(version, _)| *version);
+        keys.retain(|had| had.version != version);
+        keys.push(TenantKey { version, key, usage: Arc::new(usage) });
+        keys.sort_by_key(|key| key.version);
         Ok(())
     }
 
@@ -148,12 +190,34 @@ impl Keyring {
         orgs
     }
 
+    /// The version that seals what an organisation writes now; `None` where it has no key.
+    pub fn current_version(&self, org: &OrgId) -> Option<u32> {
+        self.tenant(org, None).ok().map(|key| key.version)
+    }
+
+    /// How much each version of an organisation's key was used, the newest last.
+    pub fn usage(&self, org: &OrgId) -> Vec<KeyUse> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = tenants.get(org).map(Vec::as_slice).unwrap_or_default();
+        keys.iter().map(|key| key.usage.shown(key.version)).collect()
+    }
+
+    /// The use of every key.
+    pub(crate) fn usages(&self) -> Vec<(OrgId, u32, Arc<Usage>)> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |(org, keys): (&OrgId, &Vec<TenantKey>)| {
+            let of = |key: &TenantKey| (org.clone(), key.version, Arc::clone(&key.usage));
+            keys.iter().map(of).collect::<Vec<_>>()
+        };
+        tenants.iter().flat_map(of).collect()
+    }
+
     fn tenant(&self, org: &OrgId, version: Option<u32>) -> Result<TenantKey, KeyringError> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         let keys = tenants.get(org).map(Vec::as_slice).unwrap_or_default();
         let found = match version {
             None => keys.last(),
-            Some(version) => keys.iter().find(|(had, _)| *had == version),
+            Some(version) => keys.iter().find(|key| key.version == version),
         };
         let missing = || KeyringError::NoKey { org: org.clone(), version: version.unwrap_or(1) };
         found.cloned().ok_or_else(missing)
@@ -166,7 +230,10 @@ impl Keyring {
         place: Place<'_>,
         plain: &[u8],
     ) -> Result<Vec<u8>, KeyringError> {
-        let (version, key) = self.tenant(org, None)?;
+        let TenantKey { version, key, usage } = self.tenant(org, None)?;
+        if !usage.count() {
+            return Err(KeyringError::Exhausted { org: org.clone(), version });
+        }
         let header =
             Header::new(self.provider.current_id(), version).map_err(EnvelopeError::from)?;
         Ok(header.seal(&key, TENANT, &Place { org: org.as_str(), ..place }, plain)?)
@@ -180,7 +247,7 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Vec<u8>, KeyringError> {
         let header = Header::read(sealed)?;
-        let (_, key) = self.tenant(org, Some(header.tenant_key))?;
+        let key = self.tenant(org, Some(header.tenant_key))?.key;
         Ok(header.open(&key, TENANT, &Place { org: org.as_str(), ..place }, sealed)?)
     }
 
@@ -261,7 +328,7 @@ mod tests {
         let (a, b) = (org("a"), org("b"));
         for org in [&a, &b] {
             let wrapped = ring.new_tenant(org, 1).unwrap();
-            ring.add_tenant(org, 1, &wrapped).unwrap();
+            ring.add_tenant(org, 1, &wrapped, Usage::default()).unwrap();
         }
         let sealed = ring.seal(&a, Place::default(), b"x").unwrap();
         assert_eq!(ring.open(&a, Place::default(), &sealed).unwrap(), b"x");
@@ -271,10 +338,47 @@ mod tests {
             Err(KeyringError::NoKey { .. })
         ));
         let second = ring.new_tenant(&a, 2).unwrap();
-        ring.add_tenant(&a, 2, &second).unwrap();
+        ring.add_tenant(&a, 2, &second, Usage::default()).unwrap();
         assert_eq!(ring.open(&a, Place::default(), &sealed).unwrap(), b"x");
         let newer = ring.seal(&a, Place::default(), b"y").unwrap();
         assert_eq!(Header::read(&newer).unwrap().tenant_key, 2);
         assert_eq!(ring.orgs(), [a, b]);
+    }
+
+    #[test]
+    fn a_key_that_sealed_too_much_seals_no_more_and_still_opens() {
+        let (ring, _) = Keyring::create(Arc::new(FixedKeys::new([[1; 32]]))).unwrap();
+        let a = org("a");
+        let first = ring.new_tenant(&a, 1).unwrap();
+        ring.add_tenant(&a, 1, &first, Usage::kept(HARD_STOP - 1, 0)).unwrap();
+        let sealed = ring.seal(&a, Place::default(), b"x").unwrap();
+        for _ in 0..3 {
+            let refused = ring.seal(&a, Place::default(), b"y").unwrap_err();
+            assert!(matches!(refused, KeyringError::Exhausted { version: 1, .. }), "{refused}");
+        }
+        assert_eq!(ring.open(&a, Place::default(), &sealed).unwrap(), b"x");
+        let second = ring.new_tenant(&a, 2).unwrap();
+        ring.add_tenant(&a, 2, &second, Usage::default()).unwrap();
+        ring.seal(&a, Place::default(), b"y").unwrap();
+        assert_eq!(ring.current_version(&a), Some(2));
+        let counts: Vec<_> = ring.usage(&a).iter().map(|key| (key.version, key.sealed)).collect();
+        assert_eq!(counts, [(1, HARD_STOP), (2, 1)]);
+    }
+
+    #[test]
+    fn a_key_is_wrapped_anew_for_its_own_place_only() {
+        let (old, new) = ([1; 32], [2; 32]);
+        let before = FixedKeys::new([old]);
+        let (ring, root) = Keyring::create(Arc::new(before)).unwrap();
+        let key = ring.new_tenant(&org("a"), 1).unwrap();
+        assert_eq!(ring.rewrap(None, &root).unwrap(), None);
+        let ring = Keyring::unwrap(Arc::new(FixedKeys::new([old, new])), &root).unwrap();
+        assert!(ring.rewrap(Some((&org("b"), 1)), &key).is_err());
+        assert!(ring.rewrap(Some((&org("a"), 2)), &key).is_err());
+        let root = ring.rewrap(None, &root).unwrap().unwrap();
+        let key = ring.rewrap(Some((&org("a"), 1)), &key).unwrap().unwrap();
+        let after = Keyring::unwrap(Arc::new(FixedKeys::new([new])), &root).unwrap();
+        assert_eq!(after.derive(Purpose::Manifest), ring.derive(Purpose::Manifest));
+        after.add_tenant(&org("a"), 1, &key, Usage::default()).unwrap();
     }
 }

@@ -26,7 +26,9 @@ pub use self::sled::SledOptions;
 pub use embedded::EmbeddedStore;
 pub use envelope::{EnvelopeError, KeyName, Place};
 pub use keyring::{Keyring, KeyringError, Purpose};
-pub use keys::{FileKeys, FixedKeys, KeyError, KeyProvider};
+pub use keys::{
+    FileKeys, FixedKeys, KeyError, KeyProvider, ServiceKeys, ServiceOptions, VariableKeys,
+};
 pub use seal::{Key, RandomError, SealError};
 pub use store::{
     Batch, BoxFuture, Change, Changes, CommitId, Committed, Event, Expect, Health, MAX_VALUE, Op,

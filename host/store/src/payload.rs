@@ -240,6 +240,7 @@ impl Companion for Payloads {
 mod tests {
     use super::*;
     use crate::{
+        keyring::Usage,
         keys::FixedKeys,
         log::{Log, LogKeys, LogOptions, Verdict, verify},
     };
@@ -251,7 +252,7 @@ mod tests {
         let [a, b] = ["a", "b"].map(|name| OrgId::new(name).unwrap());
         for org in [&a, &b] {
             let wrapped = ring.new_tenant(org, 1).unwrap();
-            ring.add_tenant(org, 1, &wrapped).unwrap();
+            ring.add_tenant(org, 1, &wrapped, Usage::default()).unwrap();
         }
         let ring = Arc::new(ring);
         let payloads = dir.path().join("payloads");
@@ -293,7 +294,7 @@ mod tests {
         let (ring, _) = Keyring::create(Arc::new(FixedKeys::new([[1; 32]]))).unwrap();
         let org = OrgId::default_org();
         let wrapped = ring.new_tenant(&org, 1).unwrap();
-        ring.add_tenant(&org, 1, &wrapped).unwrap();
+        ring.add_tenant(&org, 1, &wrapped, Usage::default()).unwrap();
         let store = Payloads::open(dir.path(), Arc::new(ring)).unwrap();
         let first = store.put(&org, b"first").unwrap();
         let second = store.put(&org, b"other").unwrap();

@@ -10,7 +10,7 @@ use tidegate_model::OrgId;
 use tokio::sync::mpsc;
 
 use super::{
-    Inner, Job, Reply, State, backup,
+    Inner, Job, Reply, State, backup, counts,
     layout::{
         COMMITS, Head, MANIFEST, commit_key, open_row, read_row_key, row_key, seal_row, tenant_key,
     },
@@ -18,6 +18,7 @@ use super::{
     start,
 };
 use crate::{
+    keyring::{BATCH, Usage},
     log::u64_at,
     rows::{RawWrite, RowsError},
     store::{Batch, Change, Committed, Expect, Op, Put, StoreError, Table, Verified},
@@ -54,6 +55,7 @@ pub(super) fn run(inner: &Arc<Inner>, mut state: State, mut jobs: mpsc::Receiver
                 commit(inner, &mut state, group);
             }
             Job::EnsureOrg(org, reply) => drop(reply.send(ensure_org(inner, &mut state, &org))),
+            Job::Work(work) => work(inner, &mut state),
             Job::Verify(reply) => drop(reply.send(verify(inner, &mut state))),
             Job::Export(to, note, reply) => drop(reply.send(backup::export(inner, to, &note))),
         }
@@ -116,7 +118,7 @@ fn refuse_all(waiting: Vec<Waiting>, error: &StoreError) {
 }
 
 /// Opens rows and manifest anew when an earlier error has left them unknown.
-fn refresh(inner: &Inner, state: &mut State) -> Result<(), StoreError> {
+pub(super) fn refresh(inner: &Inner, state: &mut State) -> Result<(), StoreError> {
     inner.check()?;
     if !state.stale {
         return Ok(());
@@ -133,7 +135,7 @@ fn refresh(inner: &Inner, state: &mut State) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn write_error(inner: &Inner, error: RowsError) -> StoreError {
+pub(super) fn write_error(inner: &Inner, error: RowsError) -> StoreError {
     match error {
         RowsError::Full(needed) => {
             set_full(inner, Some(needed));
@@ -149,7 +151,7 @@ fn write_error(inner: &Inner, error: RowsError) -> StoreError {
     }
 }
 
-fn set_full(inner: &Inner, needed: Option<u64>) {
+pub(super) fn set_full(inner: &Inner, needed: Option<u64>) {
     *inner.full.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = needed;
 }
 
@@ -280,7 +282,11 @@ impl Group<'_> {
         }
         let mut writes: Vec<RawWrite> = self.rows.into_iter().collect();
         writes.push((MANIFEST.to_vec(), Some(self.manifest.seal(&self.inner.ring)?)));
+        let (due, counted): (Vec<_>, Vec<_>) =
+            counts::behind(&self.inner.ring, self.inner.clock.now()).into_iter().unzip();
+        writes.extend(counted);
         self.inner.rows.apply(&writes).map_err(|error| write_error(self.inner, error))?;
+        due.iter().for_each(counts::Due::settle);
         set_full(self.inner, None);
         Ok(())
     }
@@ -296,22 +302,32 @@ fn make_org(inner: &Inner, state: &mut State, org: &OrgId) -> Result<(), StoreEr
     if inner.ring.has(org) {
         return Ok(());
     }
-    let row = tenant_key(org, 1);
     // An earlier attempt may have written it without knowing.
-    let kept = inner.rows.get(&row).map_err(|e| inner.read_error(e))?;
-    let wrapped = match kept {
-        Some(wrapped) => wrapped,
-        None => {
-            let wrapped = inner.ring.new_tenant(org, 1)?;
-            let applied = inner.rows.apply(&[(row, Some(wrapped.clone()))]);
-            applied.map_err(|error| {
-                state.stale = true;
-                write_error(inner, error)
-            })?;
-            wrapped
-        }
-    };
-    Ok(inner.ring.add_tenant(org, 1, &wrapped)?)
+    let kept = inner.rows.get(&tenant_key(org, 1)).map_err(|e| inner.read_error(e))?;
+    match kept {
+        Some(wrapped) => Ok(inner.ring.add_tenant(org, 1, &wrapped, Usage::default())?),
+        None => add_key(inner, state, org, 1),
+    }
+}
+
+/// Makes a version of an organisation's key; durable before anything is sealed with it.
+pub(super) fn add_key(
+    inner: &Inner,
+    state: &mut State,
+    org: &OrgId,
+    version: u32,
+) -> Result<(), StoreError> {
+    let now = inner.clock.now();
+    let wrapped = inner.ring.new_tenant(org, version)?;
+    let row = (tenant_key(org, version), Some(wrapped.clone()));
+    let applied = inner.rows.apply(&[row, counts::new(&inner.ring, org, version, now)]);
+    applied.map_err(|error| {
+        state.stale = true;
+        write_error(inner, error)
+    })?;
+    let usage = Usage::kept(0, now.as_millis().max(1));
+    usage.set_kept(BATCH, usage.created());
+    Ok(inner.ring.add_tenant(org, version, &wrapped, usage)?)
 }
 
 /// Reads and opens every row and compares every table with the manifest.

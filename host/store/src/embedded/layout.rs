@@ -2,13 +2,15 @@
 //!
 //! Row key: `table u8 ‖ org length u8 ‖ org ‖ key`. Row value: `version u64 ‖ expires u64 ‖ schema u32 ‖
 //! envelope`, little endian, expires in milliseconds since 1970 or 0. Rows of our own have first
-//! bytes above every table's: wrapped keys `F0 ‖ "root"` and `F0 ‖ "t" ‖ version u32 ‖ org`, the
-//! manifest `F1`, the format `F2`, commit ids `F3 ‖ id [16]` with `time u64 ‖ version u64`.
+//! bytes above every table's: wrapped keys `F0 ‖ "root"` and `F0 ‖ "t" ‖ version u32 ‖ org`, how much
+//! one was used `F0 ‖ "n" ‖ version u32 ‖ org`, the manifest `F1`, the format `F2`, commit ids `F3 ‖ id [16]` with `time u64 ‖ version u64`.
 
 use tidegate_model::{OrgId, Timestamp};
 
+use zeroize::Zeroizing;
+
 use crate::{
-    envelope::Place,
+    envelope::{Header, Place},
     keyring::{Keyring, KeyringError},
     log::u64_at,
     store::{CommitId, Put, Record, Table},
@@ -39,7 +41,12 @@ pub(crate) fn tenant_key(org: &OrgId, version: u32) -> Vec<u8> {
     [&tenant_prefix(), &version.to_be_bytes()[..], org.as_str().as_bytes()].concat()
 }
 
-/// The organisation and version of a wrapped tenant key.
+/// How much a tenant key was used.
+pub(crate) fn use_key(org: &OrgId, version: u32) -> Vec<u8> {
+    [&[KEYS, b'n'][..], &version.to_be_bytes(), org.as_str().as_bytes()].concat()
+}
+
+/// The organisation and version of a wrapped tenant key, or of its use.
 pub(crate) fn read_tenant_key(row: &[u8]) -> Option<(OrgId, u32)> {
     let (version, org) = row.get(2..)?.split_first_chunk::<4>()?;
     let org = OrgId::new(std::str::from_utf8(org).ok()?).ok()?;
@@ -88,6 +95,22 @@ impl Head {
         self.expires != 0 && self.expires <= now.as_millis()
     }
 
+    /// The row of a record with this head.
+    fn row(
+        &self,
+        ring: &Keyring,
+        (table, org, key): (Table, &OrgId, &[u8]),
+        value: &[u8],
+    ) -> Result<Vec<u8>, KeyringError> {
+        let sealed = ring.seal(org, self.place(table, key), value)?;
+        let mut row = Vec::with_capacity(HEAD + sealed.len());
+        row.extend_from_slice(&self.version.to_le_bytes());
+        row.extend_from_slice(&self.expires.to_le_bytes());
+        row.extend_from_slice(&self.schema.to_le_bytes());
+        row.extend_from_slice(&sealed);
+        Ok(row)
+    }
+
     fn place<'a>(&self, table: Table, key: &'a [u8]) -> Place<'a> {
         Place {
             kind: table.name(),
@@ -105,13 +128,28 @@ pub(crate) fn seal_row(ring: &Keyring, put: &Put, version: u64) -> Result<Vec<u8
     // A record that expires at 0 would be one that never does.
     let expires = put.expires.map_or(0, |at| at.as_millis().max(1));
     let head = Head { version, expires, schema: put.schema };
-    let sealed = ring.seal(&put.org, head.place(put.table, &put.key), &put.value)?;
-    let mut row = Vec::with_capacity(HEAD + sealed.len());
-    row.extend_from_slice(&head.version.to_le_bytes());
-    row.extend_from_slice(&head.expires.to_le_bytes());
-    row.extend_from_slice(&head.schema.to_le_bytes());
-    row.extend_from_slice(&sealed);
-    Ok(row)
+    head.row(ring, (put.table, &put.org, &put.key), &put.value)
+}
+
+/// The same record sealed under the organisation's present key: nothing that a reader sees is
+/// different. `None` when it is so already, or when the row is none.
+pub(crate) fn reseal_row(
+    ring: &Keyring,
+    (table, org, key): (Table, &OrgId, &[u8]),
+    row: &[u8],
+) -> Option<Result<Vec<u8>, KeyringError>> {
+    let (head, sealed) = Head::read(row)?;
+    if Header::read(sealed).ok().map(|header| header.tenant_key) == ring.current_version(org) {
+        return None;
+    }
+    let opened = ring.open(org, head.place(table, key), sealed).map(Zeroizing::new);
+    Some(opened.and_then(|value| head.row(ring, (table, org, key), &value)))
+}
+
+/// The version of the organisation's key that a row is sealed under.
+pub(crate) fn sealed_under(row: &[u8]) -> Option<u32> {
+    let (_, sealed) = Head::read(row)?;
+    Header::read(sealed).ok().map(|header| header.tenant_key)
 }
 
 /// The record in a row; `None` when the row is none.

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
+    counts,
     layout::{
         FORMAT, FORMAT_VERSION, KEYS, MANIFEST, NOTE, read_row_key, read_tenant_key, root_key,
         tenant_prefix,
@@ -139,7 +140,8 @@ pub(super) fn read_tenants(rows: &dyn Rows, dir: &Path, ring: &Keyring) -> Resul
                 let what = "the name of a wrapped key".to_owned();
                 return Err(StoreError::Damaged { dir: dir.to_owned(), what });
             };
-            ring.add_tenant(&org, version, wrapped)?;
+            let usage = counts::read(rows, dir, ring, (&org, version))?;
+            ring.add_tenant(&org, version, wrapped, usage)?;
         }
     }
 }

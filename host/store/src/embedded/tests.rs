@@ -15,6 +15,8 @@ use crate::{
     watchdog::OnFatal,
 };
 
+mod rotating;
+
 const CANARY: &[u8] = b"canary-5f3a9c-value";
 
 fn keys(byte: u8) -> Arc<dyn KeyProvider> {
@@ -399,7 +401,7 @@ fn a_backup_restores_into_either_backend_and_every_flipped_bit_is_refused() {
     let store = open(dir.path()).unwrap();
     let sink = Sink::default();
     let count = block_on(store.export(Box::new(sink.clone()), "checkpoint".to_owned())).unwrap();
-    assert_eq!(count, 80 + 5);
+    assert_eq!(count, 80 + 6);
     let backup = sink.0.lock().unwrap().clone();
     assert!(!backup.windows(CANARY.len()).any(|part| part == CANARY));
 

@@ -32,6 +32,19 @@ impl KeyProvider for FixedKeys {
     fn ids(&self) -> Vec<KeyName> {
         self.0.ids()
     }
+
+    fn renew(&self) -> Result<KeyName, KeyError> {
+        Err(elsewhere("making a root key"))
+    }
+
+    fn retire(&self, _: KeyName) -> Result<(), KeyError> {
+        Err(elsewhere("removing a root key"))
+    }
+}
+
+fn elsewhere(what: &'static str) -> KeyError {
+    let (place, remedy) = ("given by value".to_owned(), "give other keys".to_owned());
+    KeyError::Elsewhere { what, place, remedy }
 }
 
 impl std::fmt::Debug for FixedKeys {
