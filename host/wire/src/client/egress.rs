@@ -8,6 +8,7 @@
 pub mod address;
 mod dial;
 mod exchange;
+pub mod machine;
 pub mod origin;
 mod reference;
 pub mod stream;
@@ -34,6 +35,7 @@ pub use tls::Roots;
 
 use dial::Dialer;
 use exchange::Pool;
+use machine::Seal;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 3;
@@ -185,6 +187,8 @@ struct Server {
     host: HeaderValue,
     head_timeout: Option<Duration>,
     pool: Arc<Pool>,
+    /// What marks requests to a machine as the gateway's.
+    seal: Option<Seal>,
 }
 
 /// A response: its head, and a body that is read as it comes.
@@ -219,7 +223,7 @@ impl Egress {
         let pool = Arc::new(Pool::new(origin.to_string(), rules.keep_idle));
         let head_timeout = rules.head_timeout;
         let dialer = Dialer::new(origin, rules, self.resolver.clone(), Arc::clone(&self.tls))?;
-        Ok(Destination { server: Arc::new(Server { dialer, host, head_timeout, pool }), path })
+        Ok(Destination { server: Arc::new(Server { dialer, host, head_timeout, pool, seal: None }), path })
     }
 }
 
@@ -314,10 +318,14 @@ impl Destination {
         *request.method_mut() = method.clone();
         *request.uri_mut() = Uri::from(path.clone());
         let map = request.headers_mut();
-        map.reserve(headers.len() + 2);
+        map.reserve(headers.len() + 3);
         map.insert(header::HOST, self.server.host.clone());
         for (name, value) in headers {
             map.append(name.clone(), value.clone());
+        }
+        if let Some(seal) = &self.server.seal {
+            let (name, token) = seal.token(method, path, headers, body);
+            map.insert(name, token);
         }
         request
     }

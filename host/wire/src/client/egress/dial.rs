@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -12,7 +13,7 @@ use std::{
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -26,6 +27,8 @@ pub(super) struct Dialer {
     rules: Rules,
     resolver: Resolver,
     tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
+    /// The socket that is dialled in place of the origin.
+    socket: Option<PathBuf>,
 }
 
 /// A connection, encrypted or not.
@@ -33,6 +36,7 @@ pub(super) struct Dialer {
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
 }
 
 impl Dialer {
@@ -50,11 +54,28 @@ impl Dialer {
             }
             false => None,
         };
-        let dialer = Self { origin, rules, resolver, tls };
-        if let Some(address) = dialer.origin.literal() {
-            dialer.check(address)?;
+        Self { origin, rules, resolver, tls, socket: None }.checked()
+    }
+
+    /// Dials without encryption; the origin must be one without.
+    pub(super) fn plain(
+        origin: Origin,
+        rules: Rules,
+        resolver: Resolver,
+    ) -> Result<Self, EgressError> {
+        Self { origin, rules, resolver, tls: None, socket: None }.checked()
+    }
+
+    fn checked(self) -> Result<Self, EgressError> {
+        if let Some(address) = self.origin.literal() {
+            self.check(address)?;
         }
-        Ok(dialer)
+        Ok(self)
+    }
+
+    /// Dials a Unix socket of this computer, whatever the origin says.
+    pub(super) fn unix(origin: Origin, rules: Rules, socket: PathBuf) -> Self {
+        Self { origin, rules, resolver: Resolver::System, tls: None, socket: Some(socket) }
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -70,6 +91,10 @@ impl Dialer {
     }
 
     async fn open(&self) -> Result<Stream, EgressError> {
+        if let Some(socket) = &self.socket {
+            let opened = UnixStream::connect(socket).await;
+            return opened.map(Stream::Unix).map_err(|error| self.failed(error));
+        }
         let addresses = self.addresses().await?;
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in addresses {
@@ -136,6 +161,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -149,6 +175,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -160,6 +187,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }
 
@@ -167,6 +195,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -174,6 +203,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -181,6 +211,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
