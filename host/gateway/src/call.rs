@@ -399,7 +399,8 @@ impl Sending<'_> {
     ) -> Result<Answer, Refusal> {
         let context = self.scene.context;
         let connector = context.revision.connector(permitted.get().operation.connector())?;
-        let injection = connector.credential().obtain(&permitted).map_err(refusal::credential)?;
+        let injection = connector.credential().obtain(&permitted).await;
+        let injection = injection.map_err(refusal::credential)?;
         timed.lap(record, Stage::Credential);
 
         let receipt = record.intent(&permitted).await.map_err(refusal::audit)?;

@@ -12,8 +12,8 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tidegate_identity::Settings;
-use tidegate_model::{ConnectorId, OrgId};
-use tidegate_upstream::connector::List;
+use tidegate_model::{Clock, ConnectorId, OrgId};
+use tidegate_upstream::{connector::List, credential::Vault};
 use tidegate_wasm::Sandbox;
 use tidegate_wire::client::egress::Egress;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,8 @@ pub(crate) struct Foundation {
     pub(crate) egress: Arc<Egress>,
     /// The gateway's own environment, of which hosted connectors get a few.
     pub(crate) environment: BTreeMap<String, String>,
+    /// The time of day.
+    pub(crate) clock: Arc<dyn Clock>,
     /// What is kept in the store, by organisation.
     pub(crate) records: Records,
     /// What plugins did, by organisation.
@@ -65,6 +67,8 @@ pub(crate) struct Organisation {
     pub(crate) assembly: Assembly,
     /// What its connectors and revisions tell of their own accord.
     pub(crate) notices: Notices,
+    /// The credentials that its connectors keep.
+    pub(crate) vault: Arc<Vault>,
     /// Cancelled when it is removed: whatever works for it alone ends then.
     pub(crate) ended: CancellationToken,
     current: ArcSwapOption<Revision>,
@@ -72,18 +76,31 @@ pub(crate) struct Organisation {
 }
 
 impl Foundation {
-    /// An organisation with no configuration yet.
+    /// An organisation with no configuration yet. Must be called within a tokio runtime.
     pub(crate) fn organisation(&self, id: OrgId) -> Organisation {
         let outside = Outside {
             state: Some((id.clone(), Arc::clone(&self.plugin_state))),
             egress: Some(Arc::clone(&self.egress)),
         };
+        let ended = CancellationToken::new();
+        let vault = Vault::new(
+            id.clone(),
+            self.records.shared_store(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.egress),
+        );
+        tokio::spawn(ended.clone().run_until_cancelled_owned(Arc::clone(&vault).follow()));
+        let connectors = Connectors::new(
+            Arc::clone(&self.egress),
+            self.environment.clone(),
+            Some(Arc::clone(&vault)),
+        );
         let assembly = Assembly {
             bindings: Bindings::new(self.sandbox.clone())
                 .trusting(self.trust.clone())
                 .reaching(outside)
                 .counting(self.figures.of(&id)),
-            connectors: Connectors::new(Arc::clone(&self.egress), self.environment.clone()),
+            connectors,
             records: self.records.clone(),
             edits: LastGood::default(),
             page: self.page,
@@ -92,7 +109,8 @@ impl Foundation {
             id,
             assembly,
             notices: Notices::default(),
-            ended: CancellationToken::new(),
+            vault,
+            ended,
             current: ArcSwapOption::empty(),
             identity: OnceLock::new(),
         }

@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, ConnectorId, Json, OrgId, Prompt, Tool, VmcpId};
+use crate::{CallId, ConnectorId, Json, OrgId, Prompt, Tool, UserId, VmcpId};
 
 /// W3C trace context, carried in headers and in `_meta` (SEP-414).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +219,8 @@ pub struct Call {
     pub id: CallId,
     /// The organisation.
     pub org: OrgId,
+    /// The person or agent it is for: whose credential it carries, where each has their own.
+    pub user: UserId,
     /// The virtual MCP it came through.
     pub vmcp: VmcpId,
     /// What is to be done.

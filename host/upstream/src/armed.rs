@@ -147,7 +147,8 @@ mod tests {
     fn parts_of_different_calls_do_not_fit() {
         let call = a_call("crm", "echo", "{}");
         let other = a_call("mail", "echo", "{}");
-        let none = |call: &Call| Credential::none(call.operation.connector().clone()).inject(call);
+        let none =
+            |call: &Call| Credential::none(call.operation.connector().clone()).inject_now(call);
 
         let wrong_receipt = Armed::checked(call.clone(), none(&call).unwrap(), other.id);
         assert!(matches!(wrong_receipt, Err(ArmError::Receipt { .. })));

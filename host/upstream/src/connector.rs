@@ -35,7 +35,7 @@ pub use spec::{
 
 use crate::{
     armed::{Armed, Maintenance},
-    credential::Credential,
+    credential::{Credential, Vault},
     guard::Guarded,
 };
 
@@ -169,6 +169,8 @@ pub struct Parts {
     /// The gateway's own environment, of which a hosted process gets `PATH`, `HOME`, `LANG`
     /// and `TMPDIR` and nothing else.
     pub environment: BTreeMap<String, String>,
+    /// Where credentials are kept that are not in `secrets`.
+    pub vault: Option<Arc<Vault>>,
 }
 
 /// Opens a connector. Does no IO and starts nothing; must be called within a tokio runtime.

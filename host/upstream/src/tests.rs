@@ -10,7 +10,7 @@ use std::{
 
 use tidegate_model::{
     Call, CallId, ConnectorId, Json, Operation, OrgId, Timestamp, Tool, ToolCall, ToolClass,
-    ToolName, TraceContext, VmcpId,
+    ToolName, TraceContext, UserId, VmcpId,
 };
 
 /// A call of `tool` with an id of its own and half a minute to live.
@@ -29,6 +29,7 @@ pub(crate) fn a_call(connector: &str, tool: &str, arguments: &str) -> Call {
     Call {
         id: CallId::new(at, [0; 10]),
         org: OrgId::default_org(),
+        user: UserId::new("ae@example.com").unwrap(),
         vmcp: VmcpId::new("sales").unwrap(),
         operation: Operation::CallTool(ToolCall {
             tool: Arc::new(tool),

@@ -14,7 +14,7 @@ use tidegate_upstream::{
         self, Connector, ConnectorSpec, EnvValue, Era, GuardSpec, HostedSpec, Parts, RemoteSpec,
         Transport, WasmSpec,
     },
-    credential::CredentialSpec,
+    credential::Vault,
 };
 use tidegate_wasm::{Binding, GuestConnector, Limits};
 use tidegate_wire::client::egress::{AddressPolicy, Egress};
@@ -23,6 +23,7 @@ use super::bindings::{self, Bindings, Wanted};
 use crate::{
     config::{
         Problem,
+        auth::AuthConfig,
         connector::{AddressSetting, ConnectorConfig, ConnectorKind, EraSetting, TransportSetting},
         problem::sentence,
         reference::Reference,
@@ -46,13 +47,19 @@ struct Opened {
 pub(crate) struct Connectors {
     egress: Arc<Egress>,
     environment: BTreeMap<String, String>,
+    vault: Option<Arc<Vault>>,
     open: Mutex<HashMap<ConnectorId, Opened>>,
 }
 
 impl Connectors {
-    /// Opens none yet; `environment` is the gateway's own.
-    pub(crate) fn new(egress: Arc<Egress>, environment: BTreeMap<String, String>) -> Self {
-        Self { egress, environment, open: Mutex::default() }
+    /// Opens none yet; `environment` is the gateway's own, `vault` their organisation's, which
+    /// only connectors that are components can do without.
+    pub(crate) fn new(
+        egress: Arc<Egress>,
+        environment: BTreeMap<String, String>,
+        vault: Option<Arc<Vault>>,
+    ) -> Self {
+        Self { egress, environment, vault, open: Mutex::default() }
     }
 
     /// All connectors of a configuration, opened or kept. What is no longer described stays
@@ -104,6 +111,7 @@ impl Connectors {
             egress: Arc::clone(&self.egress),
             secrets,
             environment: self.environment.clone(),
+            vault: self.vault.clone(),
         };
         let connector = connector::open(id.clone(), &spec, &parts)
             .map_err(|error| Problem::of(file, sentence(&error)))?;
@@ -173,7 +181,7 @@ async fn spec(
     Ok(match config.kind {
         ConnectorKind::Remote => ConnectorSpec::Remote(RemoteSpec {
             url: config.url.clone().unwrap_or_default(),
-            credential: credential(config),
+            credential: config.auth.as_ref().map(AuthConfig::spec).unwrap_or_default(),
             allow: addresses(config),
             era,
             transport: match config.transport {
@@ -203,17 +211,6 @@ async fn spec(
         }),
         ConnectorKind::Wasm => ConnectorSpec::Wasm(wasm(id, config, bindings, file, guard).await?),
     })
-}
-
-fn credential(config: &ConnectorConfig) -> CredentialSpec {
-    match &config.auth {
-        None => CredentialSpec::None,
-        Some(auth) => CredentialSpec::Header {
-            name: auth.header.clone(),
-            format: auth.format.clone(),
-            secret: auth.secret.clone().into(),
-        },
-    }
 }
 
 fn env_value(text: &str) -> EnvValue {

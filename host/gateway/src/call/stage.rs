@@ -188,6 +188,7 @@ pub(super) fn call(
     Call {
         id,
         org: context.caller.org().clone(),
+        user: context.caller.user().clone(),
         vmcp: vmcp.vmcp.id.clone(),
         deadline: context.deadline.min(context.revision.patience(operation.connector())),
         operation,

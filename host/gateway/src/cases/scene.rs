@@ -50,6 +50,7 @@ impl Scene {
         let call = Call {
             id: self.id,
             org: self.org.clone(),
+            user: self.user.clone(),
             vmcp: self.vmcp.clone(),
             operation: self.operation(about)?,
             meta: None,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tidegate_wire::client::egress::Origin;
 
 use super::{
+    auth::AuthConfig,
     plugin::{Credentials, HttpConfig, StateConfig, reach},
-    reference::Reference,
 };
 
 /// Which kind of upstream.
@@ -62,30 +62,8 @@ pub enum AddressSetting {
     Private,
 }
 
-/// The `[auth]` table: one secret, sent in one header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AuthConfig {
-    /// The header.
-    #[serde(default = "authorization")]
-    pub header: String,
-    /// The header's value, with `{}` where the secret goes.
-    #[serde(default = "bearer")]
-    pub format: String,
-    /// The secret: `env:NAME` or `file:PATH`.
-    pub secret: Reference,
-}
-
-fn authorization() -> String {
-    "Authorization".into()
-}
-
 fn extensions() -> BTreeSet<String> {
     tidegate_upstream::connector::EXTENSIONS.map(str::to_owned).into()
-}
-
-fn bearer() -> String {
-    "Bearer {}".into()
 }
 
 /// The `[limits]` table.
@@ -249,20 +227,7 @@ impl ConnectorConfig {
     }
 
     fn auth_fault(&self) -> Option<(String, String)> {
-        let auth = self.auth.as_ref()?;
-        if auth.format.matches("{}").count() != 1 {
-            return Some((
-                "`auth.format` must hold `{}` once".into(),
-                "for example `Bearer {}`".into(),
-            ));
-        }
-        if auth.header.parse::<http::HeaderName>().is_err() {
-            return Some((
-                format!("`{}` is no header name", auth.header),
-                "for example `Authorization`".into(),
-            ));
-        }
-        None
+        self.auth.as_ref()?.fault(self.kind)
     }
 
     fn extensions_fault(&self) -> Option<(String, String)> {

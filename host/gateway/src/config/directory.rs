@@ -97,7 +97,7 @@ pub fn stamps(resources: &Resources) -> Vec<Stamp> {
     let secrets = resources
         .connectors
         .values()
-        .filter_map(|connector| connector.auth.as_ref()?.secret.file().cloned());
+        .filter_map(|connector| connector.auth.as_ref()?.reference()?.file().cloned());
     let running = resources.plugins.values().filter(|plugin| plugin.in_force().is_some());
     let of_components = running
         .flat_map(|plugin| plugin.credentials.values())
@@ -395,7 +395,7 @@ fn root_connector(base: &Path, connector: &mut ConnectorConfig) {
         *cwd = base.join(&*cwd);
     }
     if let Some(auth) = &mut connector.auth {
-        auth.secret.rooted(base);
+        auth.rooted(base);
     }
     connector.credentials.values_mut().for_each(|credential| credential.rooted(base));
 }

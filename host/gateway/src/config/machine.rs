@@ -28,11 +28,12 @@ pub fn reached(now: &Resources, new: &Resources) -> Option<String> {
         .or_else(|| identity.then(|| "identity settings".to_owned()))
 }
 
-/// Any connector but one that is reached over the public network without a secret: whatever
+/// Any connector but one that is reached over the public network without a secret of the
+/// machine (those in the vault are bound to where they may be sent): whatever
 /// else changes about one with a secret may change who gets it.
 fn is_of_machine(config: &ConnectorConfig) -> bool {
     config.kind != ConnectorKind::Remote
-        || config.auth.is_some()
+        || config.auth.as_ref().is_some_and(|auth| auth.reference().is_some())
         || !config.credentials.is_empty()
         || !config.allow.is_empty()
         || config.component.is_some()

@@ -242,6 +242,7 @@ impl Stand {
             plugin_state: Arc::clone(&plugin_state),
             egress,
             environment: BTreeMap::new(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             records: Records::new(Arc::clone(&store), Arc::new(blobs)),
             figures: Arc::default(),
             page: 100,

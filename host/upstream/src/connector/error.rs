@@ -53,6 +53,9 @@ pub enum ConnectorError {
     /// The credential is bound to another origin.
     #[error("the credential is bound to another origin than the one dialled")]
     WrongOrigin,
+    /// It has no usable credential for system work.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// Its process could not be started, or keeps ending; it is tried again after a pause.
     #[error("{error}")]
     Start {
@@ -85,6 +88,7 @@ impl ConnectorError {
             Self::Busy { .. } => RefusalCode::ConnectorBusy,
             Self::Deadline => RefusalCode::DeadlineExceeded,
             Self::WrongOrigin => RefusalCode::Internal,
+            Self::Credential(_) => RefusalCode::CredentialMissing,
             Self::Open { .. } | Self::Closed | Self::Start { .. } => {
                 RefusalCode::ConnectorUnavailable
             }
@@ -116,6 +120,7 @@ impl ConnectorError {
             | Self::Open { .. }
             | Self::Closed
             | Self::WrongOrigin
+            | Self::Credential(_)
             | Self::Start { .. } => true,
             Self::Peer(error) => error.nothing_sent(),
             Self::Deadline | Self::Guest(_) | Self::TooMuch { .. } => false,
@@ -130,8 +135,11 @@ impl ConnectorError {
                 | Self::Open { .. }
                 | Self::Closed
                 | Self::WrongOrigin
+                // Each caller may have a credential of their own.
+                | Self::Credential(_)
                 | Self::Peer(
-                    PeerError::Unsendable(_)
+                    PeerError::Unauthorized { .. }
+                        | PeerError::Unsendable(_)
                         | PeerError::HeaderMismatch(_)
                         // In words of the protocol, about the request.
                         | PeerError::Status { status: 400..=499, error: Some(_) }
@@ -146,7 +154,9 @@ impl ConnectorError {
             Self::Open { .. } => format!("`{connector}` is unavailable after repeated failures"),
             Self::Deadline => format!("`{connector}` did not answer in time"),
             Self::Closed => format!("`{connector}` is being closed"),
-            Self::WrongOrigin => format!("the credential for `{connector}` cannot be used"),
+            Self::WrongOrigin | Self::Credential(_) => {
+                format!("the credential for `{connector}` cannot be used")
+            }
             Self::Start { .. } => format!("`{connector}` cannot be started"),
             Self::Guest(_) => format!("`{connector}` failed"),
             Self::TooMuch { .. } => format!("`{connector}` offers too much"),
@@ -157,7 +167,7 @@ impl ConnectorError {
             (None, Self::Deadline | Self::Peer(_)) if !self.nothing_sent() => {
                 Some("the call may have taken effect: check before you repeat it".to_owned())
             }
-            (None, Self::Peer(PeerError::Unauthorized(_))) => {
+            (None, Self::Peer(PeerError::Unauthorized { .. })) => {
                 Some("ask an administrator to renew its credential".to_owned())
             }
             _ => None,
@@ -175,7 +185,7 @@ fn peer_message(connector: &str, error: &PeerError) -> String {
     match error {
         PeerError::Egress(_) | PeerError::Silent(_) => format!("`{connector}` cannot be reached"),
         PeerError::Spawn { .. } => format!("`{connector}` cannot be started"),
-        PeerError::Unauthorized(_) => format!("`{connector}` refused the gateway's credential"),
+        PeerError::Unauthorized { .. } => format!("`{connector}` refused the gateway's credential"),
         PeerError::HeaderMismatch(_) => {
             format!("`{connector}` expects other headers than its last list asks for")
         }

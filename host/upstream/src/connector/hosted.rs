@@ -103,9 +103,9 @@ impl Hosted {
         let features = |info: &PeerInfo| features::read(info, &self.extensions);
         let list = source.read(features, proof.deadline()).await?;
         let process = Arc::clone(&self.process);
-        self.listener.begin(Vec::new(), move |wanted| {
+        self.listener.begin(move |wanted| {
             let process = Arc::clone(&process);
-            async move { process.to_listen_to(wanted).await.map(Peer::Stdio) }
+            async move { process.to_listen_to(wanted).await.map(|peer| (Peer::Stdio(peer), Vec::new())) }
         });
         Ok(list)
     }

@@ -22,6 +22,9 @@ use tokio::{
 
 use super::{ConnectorError, List, Update};
 
+/// What proves the gateway to a server.
+type Headers = Vec<(HeaderName, HeaderValue)>;
+
 /// The first pause before listening again; doubled while streams end early.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -51,17 +54,17 @@ impl Listener {
     }
 
     /// Begins to listen, unless that is being done. `find` leads to the server, each time
-    /// anew; its failure is one of listening.
+    /// anew, and gives the headers that prove the gateway to it now; its failure is one of
+    /// listening.
     pub(super) fn begin<F>(
         &self,
-        headers: Vec<(HeaderName, HeaderValue)>,
         find: impl Fn(watch::Receiver<Wanted>) -> F + Send + Sync + 'static,
     ) where
-        F: Future<Output = Result<Peer, ConnectorError>> + Send + 'static,
+        F: Future<Output = Result<(Peer, Headers), ConnectorError>> + Send + 'static,
     {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            let ear = Ear { headers, wanted: self.wanted.subscribe() };
+            let ear = Ear { wanted: self.wanted.subscribe() };
             *task = Some(tokio::spawn(ear.listen(find, self.updates.clone())));
         }
     }
@@ -98,7 +101,6 @@ impl Drop for Listener {
 }
 
 struct Ear {
-    headers: Vec<(HeaderName, HeaderValue)>,
     wanted: watch::Receiver<Wanted>,
 }
 
@@ -108,7 +110,7 @@ impl Ear {
         find: impl Fn(watch::Receiver<Wanted>) -> F,
         updates: broadcast::Sender<Update>,
     ) where
-        F: Future<Output = Result<Peer, ConnectorError>>,
+        F: Future<Output = Result<(Peer, Headers), ConnectorError>>,
     {
         let (sink, mut heard) = mpsc::channel(WAITING);
         let listening = async move {
@@ -116,7 +118,7 @@ impl Ear {
             loop {
                 let began = Instant::now();
                 let outcome = match find(self.wanted.clone()).await {
-                    Ok(peer) => peer.listen(self.wanted.clone(), &self.headers, &sink).await,
+                    Ok((peer, headers)) => peer.listen(self.wanted.clone(), &headers, &sink).await,
                     Err(ConnectorError::Closed) => return,
                     Err(ConnectorError::Peer(error)) => Err(error),
                     Err(_) => Ok(Heard::Ended),

@@ -5,12 +5,18 @@
 
 mod way;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue};
 use tidegate_model::{Answer, Call, ConnectorId};
-use tidegate_wire::client::{Peer, PeerInfo, egress::Rules, http::HttpSettings, sse::SseSettings};
+use tidegate_wire::client::{
+    Peer, PeerError, PeerInfo, egress::Rules, http::HttpSettings, sse::SseSettings,
+};
 use tokio::sync::{broadcast, watch};
 
 use super::{
@@ -20,15 +26,18 @@ use super::{
 };
 use crate::{
     armed::{Armed, Maintenance},
-    credential::{Credential, Injection, is_reserved},
+    credential::{Credential, Injection, Refused, is_reserved},
 };
 
 use way::Way;
 
+/// Longest a renewal may take before a server is listened to.
+const LISTENING: Duration = Duration::from_secs(30);
+
 #[derive(Debug)]
 pub(super) struct Remote {
     id: ConnectorId,
-    credential: Credential,
+    credential: Arc<Credential>,
     way: Arc<Way>,
     listener: Listener,
     extensions: BTreeSet<String>,
@@ -50,7 +59,9 @@ impl Remote {
         let destination = parts.egress.destination(&spec.url, rules).map_err(OpenError::Url)?;
         let origin = destination.origin().clone();
         let secret = |reference: &str| parts.secrets.get(reference).cloned();
-        let credential = Credential::new(id.clone(), origin, &spec.credential, secret)?;
+        let vault = parts.vault.as_ref();
+        let credential =
+            Credential::new(id.clone(), Some(origin), &spec.credential, vault, secret)?;
         let streamable = HttpSettings {
             era: spec.era.fixed(),
             headers: fixed_headers(spec)?,
@@ -71,7 +82,7 @@ impl Remote {
         };
         Ok(Self {
             id,
-            credential,
+            credential: Arc::new(credential),
             way: Arc::new(Way::new(destination, streamable, sse, transport)),
             listener: Listener::new(),
             extensions: spec.extensions.clone(),
@@ -80,8 +91,8 @@ impl Remote {
 
     fn headers(&self, injection: &Injection) -> Result<Headers, ConnectorError> {
         let dialled = self.way.origin();
-        let header = injection.header_for(dialled).map_err(|_| ConnectorError::WrongOrigin)?;
-        Ok(header.map(|(name, value)| (name.clone(), value.clone())).into_iter().collect())
+        let headers = injection.headers_for(dialled).map_err(|_| ConnectorError::WrongOrigin)?;
+        Ok(headers.to_vec())
     }
 
     fn source<'a>(&'a self, peer: &'a Peer, headers: &'a Headers) -> Source<'a> {
@@ -100,7 +111,7 @@ impl Remote {
         let (peer, stale) = (self.way.peer(), self.way.changes());
         let source = self.source(&peer, &headers);
         let outcome = conversation::carry_out(source, &request, stale).await;
-        match &outcome {
+        let outcome = match &outcome {
             Ok(_) => outcome,
             Err(error) => match self.way.instead(&peer, error, &headers).await {
                 Some(peer) => {
@@ -109,11 +120,26 @@ impl Remote {
                 }
                 None => outcome,
             },
+        };
+        self.mind_refusal(injection, outcome.as_ref().err()).await;
+        outcome
+    }
+
+    /// Sees to it that a credential which the server does not take is renewed or asked for.
+    async fn mind_refusal(&self, injection: &Injection, error: Option<&ConnectorError>) {
+        let Some(ConnectorError::Peer(PeerError::Unauthorized { status, challenge })) = error
+        else {
+            return;
+        };
+        let refused = Refused { status: *status, challenge: challenge.as_deref().map(Into::into) };
+        if let Err(error) = self.credential.refused(injection, &refused).await {
+            tracing::warn!(connector = %self.id, %error, "a refused credential cannot be noted");
         }
     }
 
     async fn read(&self, proof: &Maintenance) -> Result<Listed, ConnectorError> {
-        let headers = self.headers(&self.credential.maintain(proof))?;
+        let injection = self.credential.maintain(proof).await?;
+        let headers = self.headers(&injection)?;
         let features = |info: &PeerInfo| features::read(info, &self.extensions);
         let peer = self.way.peer();
         let outcome = self.source(&peer, &headers).read(features, proof.deadline()).await;
@@ -123,9 +149,20 @@ impl Remote {
                 Some(peer) => self.source(&peer, &headers).read(features, proof.deadline()).await,
                 None => outcome,
             },
-        }?;
+        };
+        self.mind_refusal(&injection, list.as_ref().err()).await;
+        let list = list?;
         let way = Arc::clone(&self.way);
-        self.listener.begin(headers, move |_| std::future::ready(Ok(way.peer())));
+        let credential = Arc::clone(&self.credential);
+        self.listener.begin(move |_| {
+            let (way, credential) = (Arc::clone(&way), Arc::clone(&credential));
+            async move {
+                let injection = credential.to_listen(Instant::now() + LISTENING).await?;
+                let headers = injection.headers_for(way.origin());
+                let headers = headers.map_err(|_| ConnectorError::WrongOrigin)?.to_vec();
+                Ok((way.peer(), headers))
+            }
+        });
         Ok(list)
     }
 }

@@ -201,11 +201,7 @@ impl ConnectorSpec {
     /// References to secrets that the description holds, to be resolved before opening.
     pub fn secrets(&self) -> Vec<&str> {
         match self {
-            Self::Remote(RemoteSpec {
-                credential: CredentialSpec::Header { secret, .. }, ..
-            }) => {
-                vec![secret]
-            }
+            Self::Remote(spec) => spec.credential.references(),
             Self::Hosted(spec) => spec
                 .env
                 .values()
@@ -214,7 +210,7 @@ impl ConnectorSpec {
                     EnvValue::Plain(_) => None,
                 })
                 .collect(),
-            Self::Remote(_) | Self::Wasm(_) => Vec::new(),
+            Self::Wasm(_) => Vec::new(),
         }
     }
 }

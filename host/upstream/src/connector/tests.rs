@@ -56,7 +56,7 @@ fn armed(connector: &Arc<dyn Connector>, tool: &str, arguments: &str, within: Du
 }
 
 fn arm(connector: &Arc<dyn Connector>, call: Call) -> Armed {
-    let injection = connector.credential().inject(&call).unwrap();
+    let injection = connector.credential().inject_now(&call).unwrap();
     Armed::for_test(call, injection)
 }
 

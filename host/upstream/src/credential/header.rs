@@ -8,7 +8,22 @@ use http::{HeaderName, HeaderValue};
 use tidegate_model::Secret;
 use zeroize::Zeroizing;
 
-use super::CredentialError;
+use super::{CredentialError, spec::Placing};
+
+/// Refuses a place that cannot carry any secret.
+pub(super) fn check_placing(placing: &Placing) -> Result<(), CredentialError> {
+    match placing {
+        Placing::Header { name, format } => named(name, format).map(drop),
+        Placing::Env { name } => {
+            let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            let starts = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+            match starts && name.bytes().all(is_fine) {
+                true => Ok(()),
+                false => Err(CredentialError::Variable(name.clone())),
+            }
+        }
+    }
+}
 
 /// Checks name and format and puts the secret in its place.
 pub(super) fn compile(
@@ -17,14 +32,7 @@ pub(super) fn compile(
     reference: &str,
     secret: &Secret,
 ) -> Result<(HeaderName, HeaderValue), CredentialError> {
-    let header: HeaderName = name.parse().map_err(|_| CredentialError::Name(name.to_owned()))?;
-    if is_reserved(&header) {
-        return Err(CredentialError::Name(name.to_owned()));
-    }
-    let (before, after) = format.split_once("{}").ok_or(CredentialError::Format)?;
-    if after.contains("{}") {
-        return Err(CredentialError::Format);
-    }
+    let (header, before, after) = named(name, format)?;
     // A file usually ends in a line break that is not part of the secret.
     let secret = secret.expose().trim_end_matches(['\r', '\n']);
     let text = || [before, secret, after].into_iter().flat_map(str::bytes);
@@ -41,6 +49,22 @@ pub(super) fn compile(
         .map_err(|_| CredentialError::Unprintable(reference.to_owned()))?;
     value.set_sensitive(true);
     Ok((header, value))
+}
+
+/// The header, and what stands before and after the secret.
+fn named<'a>(
+    name: &str,
+    format: &'a str,
+) -> Result<(HeaderName, &'a str, &'a str), CredentialError> {
+    let header: HeaderName = name.parse().map_err(|_| CredentialError::Name(name.to_owned()))?;
+    if is_reserved(&header) {
+        return Err(CredentialError::Name(name.to_owned()));
+    }
+    let (before, after) = format.split_once("{}").ok_or(CredentialError::Format)?;
+    if after.contains("{}") {
+        return Err(CredentialError::Format);
+    }
+    Ok((header, before, after))
 }
 
 /// Headers that frame the message, route it, or that the protocol fills in itself.
@@ -107,7 +131,8 @@ mod tests {
             ("x-key", "{}", "schlüssel", unprintable.clone()),
             ("x-key", "a\nb {}", "abc", unprintable.clone()),
         ] {
-            assert_eq!(compiled(name, format, secret).unwrap_err(), expected, "{name} {secret:?}");
+            let error = compiled(name, format, secret).unwrap_err();
+            assert_eq!(error.to_string(), expected.to_string(), "{name} {secret:?}");
         }
     }
 

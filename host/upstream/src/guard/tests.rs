@@ -153,7 +153,7 @@ impl Stand {
         let guarded = Arc::clone(&self.guarded);
         let mut call = a_call("crm", "echo", "{}");
         call.deadline = (Instant::now() + within).into_std();
-        let injection = guarded.credential().inject(&call).unwrap();
+        let injection = guarded.credential().inject_now(&call).unwrap();
         tokio::spawn(async move {
             guarded.call(Armed::for_test(call, injection), Exchange::default()).await
         })
@@ -219,7 +219,7 @@ async fn who_waits_for_a_person_keeps_nobody_else_waiting() {
     let asking = Exchange { can, events: Some(events), patience, ..Exchange::default() };
     let (guarded, server) = (Arc::clone(&stand.guarded), asking.clone());
     let call = a_call("crm", "echo", "{}");
-    let injection = guarded.credential().inject(&call).unwrap();
+    let injection = guarded.credential().inject_now(&call).unwrap();
     let first =
         tokio::spawn(async move { guarded.call(Armed::for_test(call, injection), asking).await });
     until(|| stand.guarded.health().in_flight == 1).await;

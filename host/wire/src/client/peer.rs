@@ -122,8 +122,13 @@ pub enum PeerError {
         source: std::io::Error,
     },
     /// It wants another credential, or none of this kind.
-    #[error("the server refused the credential with HTTP status {0}")]
-    Unauthorized(u16),
+    #[error("the server refused the credential with HTTP status {status}")]
+    Unauthorized {
+        /// The status: 401 or 403.
+        status: u16,
+        /// Its `WWW-Authenticate` field, which says what it wants instead.
+        challenge: Option<Box<str>>,
+    },
     /// It answered with an HTTP status that carries no MCP answer.
     #[error("the server answered with HTTP status {status}")]
     Status {
@@ -173,6 +178,14 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// The server refused the credential.
+    pub(crate) fn unauthorized(reply: &super::egress::Reply) -> Self {
+        let challenge = reply.headers.get_all(http::header::WWW_AUTHENTICATE).iter();
+        let challenge: Vec<&str> = challenge.filter_map(|value| value.to_str().ok()).collect();
+        let challenge = (!challenge.is_empty()).then(|| challenge.join(", ").into());
+        Self::Unauthorized { status: reply.status.as_u16(), challenge }
+    }
+
     /// The server refused `method` with this message, which is cut to what a log can hold.
     pub fn refused(method: &'static str, message: &str) -> Self {
         Self::Refused { method, message: shorten(message) }
@@ -183,7 +196,7 @@ impl PeerError {
         match self {
             Self::Egress(error) => error.nothing_sent(),
             Self::Spawn { .. }
-            | Self::Unauthorized(_)
+            | Self::Unauthorized { .. }
             | Self::HeaderMismatch(_)
             | Self::NotStreamable(_)
             | Self::Silent(_)

@@ -224,6 +224,7 @@ pub(in crate::policy) fn operation(operation: Operation, vmcp: &str) -> Call {
     Call {
         id: CallId::new(Timestamp::from_millis(0), [0; 10]),
         org: OrgId::default_org(),
+        user: tidegate_model::UserId::new("ae@example.com").unwrap(),
         vmcp: VmcpId::new(vmcp).unwrap(),
         operation,
         meta: None,

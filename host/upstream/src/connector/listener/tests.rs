@@ -81,12 +81,12 @@ async fn what_is_followed_is_asked_for_again_at_each_new_server() {
     listener.follow(Wanted { resources, ..Wanted::default() });
     let found = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&found);
-    listener.begin(Vec::new(), move |_| {
+    listener.begin(move |_| {
         // Each second time the server is not there.
         let there = count.fetch_add(1, Ordering::Relaxed) % 2 == 1;
         async move {
             match there {
-                true => connect().await,
+                true => connect().await.map(|peer| (peer, Vec::new())),
                 false => Err(tidegate_wire::client::PeerError::Closed.into()),
             }
         }
@@ -97,7 +97,7 @@ async fn what_is_followed_is_asked_for_again_at_each_new_server() {
     }
     assert_eq!(found.load(Ordering::Relaxed), 6);
     // Beginning again while it listens changes nothing.
-    listener.begin(Vec::new(), |_| std::future::ready(Err(ConnectorError::Closed)));
+    listener.begin(|_| std::future::ready(Err(ConnectorError::Closed)));
     updates.recv().await.unwrap();
     listener.end();
     assert!(found.load(Ordering::Relaxed) >= 8);
@@ -106,7 +106,7 @@ async fn what_is_followed_is_asked_for_again_at_each_new_server() {
 #[tokio::test(start_paused = true)]
 async fn a_connector_that_is_closed_is_listened_to_no_more() {
     let listener = Listener::new();
-    listener.begin(Vec::new(), |_| std::future::ready(Err(ConnectorError::Closed)));
+    listener.begin(|_| std::future::ready(Err(ConnectorError::Closed)));
     let task = listener.task.lock().unwrap().take().unwrap();
     task.await.unwrap();
 }

@@ -10,14 +10,12 @@ use super::{
     },
     *,
 };
-use crate::credential::CredentialSpec;
+use crate::credential::{CredentialSpec, KeySource, KeySpec, Placing};
 
 fn bearer(secret: &str) -> CredentialSpec {
-    CredentialSpec::Header {
-        name: "Authorization".into(),
-        format: "Bearer {}".into(),
-        secret: secret.into(),
-    }
+    let (name, format) = ("Authorization".into(), "Bearer {}".into());
+    let (placing, source) = (Placing::Header { name, format }, KeySource::Reference(secret.into()));
+    CredentialSpec::Key(KeySpec { placing, source })
 }
 
 fn remote(
@@ -63,7 +61,7 @@ async fn a_credential_does_not_follow_a_changed_url() {
     let first = remote("crm", spec(&one), &[("env:KEY", "canary")]).unwrap();
     let second = remote("crm", spec(&other), &[("env:KEY", "other")]).unwrap();
     let the_call = a_call("crm", "echo", "{}");
-    let stolen = first.credential().inject(&the_call).unwrap();
+    let stolen = first.credential().inject_now(&the_call).unwrap();
     assert!(!format!("{stolen:?}").contains("canary"));
     let error =
         second.call(Armed::for_test(the_call, stolen), Exchange::default()).await.unwrap_err();

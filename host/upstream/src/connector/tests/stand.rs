@@ -126,6 +126,7 @@ pub(super) fn parts(secrets: &[(&str, &str)]) -> Parts {
             ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
             ("GATEWAY_SECRET".to_owned(), "canary".to_owned()),
         ]),
+        vault: None,
     }
 }
 

@@ -42,6 +42,7 @@ fn context(tool: &str) -> CallContext {
     let call = Call {
         id: CallId::new(Timestamp::from_millis(1), [2; 10]),
         org: OrgId::default_org(),
+        user: tidegate_model::UserId::new("ae@example.com").unwrap(),
         vmcp: VmcpId::new("sales").unwrap(),
         operation: Operation::CallTool(ToolCall {
             tool: Arc::new(tool),

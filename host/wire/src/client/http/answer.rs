@@ -138,7 +138,7 @@ impl HttpPeer {
 async fn read_refusal(sent: Sent<'_>, reply: Reply) -> Result<Ending, PeerError> {
     let status = reply.status;
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        return Err(PeerError::Unauthorized(status.as_u16()));
+        return Err(PeerError::unauthorized(&reply));
     }
     let has_session = sent.session.id.is_some();
     let is_json = matches!(kind(&reply.headers), Ok(Kind::Json));

@@ -101,8 +101,8 @@ impl HttpPeer {
                 self.forget(session, OWN);
                 return Ok(Heard::Ended);
             }
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(PeerError::Unauthorized(status.as_u16()));
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(PeerError::unauthorized(&reply));
             }
             status if !status.is_success() => {
                 return Err(PeerError::Status { status: status.as_u16(), error: None });

@@ -102,7 +102,7 @@ impl Stream {
         let status = reply.status.as_u16();
         match status {
             200..=299 => {}
-            401 | 403 => return Err(PeerError::Unauthorized(status)),
+            401 | 403 => return Err(PeerError::unauthorized(&reply)),
             _ => return Err(PeerError::Status { status, error: None }),
         }
         check_kind(&reply.headers)?;

@@ -60,7 +60,7 @@ impl Place {
         let status = reply.status.as_u16();
         match status {
             200..=299 => {}
-            401 | 403 => return Err(PeerError::Unauthorized(status)),
+            401 | 403 => return Err(PeerError::unauthorized(&reply)),
             _ => return Err(PeerError::Status { status, error: None }),
         }
         // Read, so that the connection can be used again; not more than a little.
