@@ -66,11 +66,24 @@ async fn entra_lets_in_one_tenant_and_its_groups_are_looked_up_when_there_are_to
     place.knows("stranger", json!({ "tid": "another-tenant" })).await;
     refused(&place, "stranger").await;
 
-    place.knows("few", json!({ "oid": "0-1", "groups": ["2f8a-sales"] })).await;
+    // Entra calls no address verified. A guest's may be anybody's; a member's counts in the
+    // domain that the tenant has proved.
+    for (login, more) in [
+        ("nameless", json!({ "groups": ["2f8a-sales"] })),
+        ("guest", json!({ "preferred_username": "guest@example.com", "acct": 1 })),
+        ("visitor", json!({ "preferred_username": "visitor@example.com", "idp": "live.com" })),
+    ] {
+        place.knows(login, more).await;
+        refused(&place, login).await;
+    }
+    let few = json!({
+        "oid": "0-1", "groups": ["2f8a-sales"], "preferred_username": "few@example.com",
+    });
+    place.knows("few", few).await;
     let (browser, _) = place.member("few").await;
     place.connect(&browser, "main").await;
 
-    let claims = json!({ "email": "many@example.com", "oid": "0-2" });
+    let claims = json!({ "email": "many@example.com", "oid": "0-2", "xms_edov": true });
     place.provider.person_of_many("many", claims, &["g1", "g2", "g3", "2f8a-sales"]).await;
     let (browser, _) = place.member("many").await;
     let app = place.connect(&browser, "main").await;

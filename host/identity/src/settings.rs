@@ -133,7 +133,7 @@ pub struct Provider {
     pub addresses: Vec<IpAddr>,
     /// Hosts beside the issuer's own where its endpoints may be; those of a preset are known.
     pub endpoint_hosts: Vec<String>,
-    /// Whether an e-mail address counts that the provider does not call verified.
+    /// Whether an e-mail address counts that the provider does not vouch for.
     pub trust_email: bool,
 }
 
@@ -168,6 +168,8 @@ pub struct RegisteredClient {
     pub name: String,
     /// Where answers may go; loopback ones with any port.
     pub redirect_uris: Vec<String>,
+    /// Whether it may be let in by a code that people type (RFC 8628).
+    pub device_codes: bool,
     /// SHA-256 of its secret.
     pub secret: Option<[u8; 32]>,
     /// Its public keys (a JWK set, as JSON text) for `private_key_jwt`.

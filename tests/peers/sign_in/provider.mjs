@@ -76,7 +76,10 @@ const PRESETS = {
   entra: {
     path: `/${TENANT}/v2.0`,
     claims: {
-      openid: ["sub", "oid", "tid", "groups", "_claim_names", "_claim_sources"],
+      openid: [
+        "sub", "oid", "tid", "acct", "idp", "xms_edov", "groups",
+        "_claim_names", "_claim_sources",
+      ],
       email: ["email"],
       profile: ["name", "preferred_username"],
     },

@@ -20,7 +20,7 @@ use crate::{
     Scope, Scopes,
     directory::{Kind, Link, Person},
     method::access_token::Subject,
-    settings::AssertionIssuer,
+    settings::{AssertionIssuer, Provider},
 };
 
 const TYPE: &str = "oauth-id-jag+jwt";
@@ -112,15 +112,16 @@ impl Asking<'_> {
         let email = || said.claim::<String>("email").and_then(|email| directory.by_email(&email));
         let person = match &authority.provider {
             None => email()?,
-            Some(provider) => {
-                let subject = said.subject.clone()?;
-                let link = Link { provider: provider.clone(), subject };
+            Some(name) => {
+                let provider = self.settings.providers.get(name)?;
+                let (issuer, subject) = (provider.issuer.clone(), said.subject.clone()?);
+                let link = Link { provider: name.clone(), issuer, subject };
                 match directory.linked(&link) {
                     Some(person) => person,
                     None => {
-                        self.unlinked(provider, said).then(email).flatten().filter(|person| {
+                        unlinked(provider, said).then(email).flatten().filter(|person| {
                             // Somebody else's account there is not this one's.
-                            person.user.links.iter().all(|link| link.provider != *provider)
+                            !person.user.links.iter().any(|one| one.is_beside(&link))
                         })?
                     }
                 }
@@ -128,12 +129,11 @@ impl Asking<'_> {
         };
         self.subject(&person.user.id, Kind::Person, self.now).ok()
     }
+}
 
-    /// Whether an address counts for somebody who has never signed in at this provider.
-    fn unlinked(&self, provider: &str, said: &Verified) -> bool {
-        let is_trusted = self.settings.providers.get(provider).is_some_and(|it| it.trust_email);
-        is_trusted || said.claim::<bool>("email_verified") == Some(true)
-    }
+/// Whether an address counts for somebody who has never signed in at this provider.
+fn unlinked(provider: &Provider, said: &Verified) -> bool {
+    provider.trust_email || said.claim::<bool>("email_verified") == Some(true)
 }
 
 /// The public internet and these.

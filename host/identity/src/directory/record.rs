@@ -33,8 +33,20 @@ impl Kind {
 pub struct Link {
     /// The provider's name in the settings.
     pub provider: String,
+    /// The issuer that it was then. What one issuer says of its subjects says nothing of
+    /// another's, whatever name both have had here.
+    #[serde(default)]
+    pub issuer: String,
     /// The provider's `sub`.
     pub subject: String,
+}
+
+impl Link {
+    /// Whether both are identities at one and the same provider, so that one person has at
+    /// most one of them.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.provider == other.provider && self.issuer == other.issuer
+    }
 }
 
 /// A user, as stored. Texts are what people and providers wrote: show them as text.

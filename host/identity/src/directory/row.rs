@@ -3,8 +3,8 @@
 //! Keys are a word, NUL, then: `user` the id; `claims` the id, NUL and a number, for claimed
 //! groups that do not fit into the user's row; `group` the group's id; `member` the group's
 //! id, NUL and the user's id. What only one may have is a row whose value is the holder's id
-//! and whose key ends with a SHA-256: `email`, `external` (id), `link` (provider, NUL, subject)
-//! and `group-name`. Values of `user`, `claims` and `group` are JSON, schema 1. A row of claims
+//! and whose key ends with a SHA-256: `email`, `external` (id), `link` (provider, NUL,
+//! issuer, NUL, subject) and `group-name`. Values of `user`, `claims` and `group` are JSON, schema 1. A row of claims
 //! has the version of its user's row.
 
 use std::collections::BTreeSet;
@@ -110,7 +110,7 @@ impl Unique {
     }
 
     fn of_link(link: &Link) -> Self {
-        let parts = [link.provider.as_bytes(), link.subject.as_bytes()];
+        let parts = [&link.provider, &link.issuer, &link.subject].map(|text| text.as_bytes());
         let value = format!("{} at {}", link.subject, link.provider);
         Self::new("link", "link", value, &parts)
     }

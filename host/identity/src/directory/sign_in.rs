@@ -42,7 +42,9 @@ pub enum SignInRefused {
     #[error("the provider gave no e-mail address: ask for the scope `email`, or map the claim")]
     NoEmail,
     /// Nobody knows whether the address is theirs.
-    #[error("the provider does not call the address `{0}` verified")]
+    #[error(
+        "the provider does not vouch for the address `{0}`: `trust_email` in identity.toml says what is asked of it"
+    )]
     NotVerified(String),
     /// Only those who are known may come in.
     #[error("`{0}` is not invited: add the user first")]
@@ -120,7 +122,7 @@ impl Directory {
         if user.kind == Kind::Agent {
             return Err(SignInRefused::IsAgent(user.id.clone()));
         }
-        if user.links.iter().any(|link| link.provider == who.link.provider) {
+        if user.links.iter().any(|link| link.is_beside(&who.link)) {
             return Err(SignInRefused::OtherPerson(user.id.clone()));
         }
         Ok(())
@@ -145,11 +147,13 @@ impl Directory {
                 refused = Some(SignInRefused::NotActive(user.id.clone()));
                 return Ok(());
             }
-            if !is_linked && user.links.iter().any(|one| one.provider == who.link.provider) {
+            if !is_linked && user.links.iter().any(|one| one.is_beside(&who.link)) {
                 refused = Some(SignInRefused::OtherPerson(user.id.clone()));
                 return Ok(());
             }
             if !is_linked {
+                // The provider of this name is another one now: what they were there is over.
+                user.links.retain(|one| one.provider != who.link.provider);
                 user.links.push(who.link.clone());
             }
             user.email = email.clone().or_else(|| user.email.clone());

@@ -90,7 +90,8 @@ pub(crate) fn id(name: &str) -> UserId {
 }
 
 fn link(provider: &str, subject: &str) -> Link {
-    Link { provider: provider.into(), subject: subject.into() }
+    let issuer = format!("https://{provider}.test");
+    Link { provider: provider.into(), issuer, subject: subject.into() }
 }
 
 fn texts(list: &[&str]) -> Vec<String> {

@@ -154,18 +154,21 @@ impl Welcome {
     ) -> Result<Arc<Person>, DirectoryError> {
         let id = UserId::new(email).map_err(|error| DirectoryError::Bad(error.to_string()))?;
         let known = self.directory.user(&id).or_else(|| self.directory.by_email(email));
+        let now = self.ground.clock.now();
         if let Some(known) = known {
             return self
                 .directory
                 .change_with(&known.user.id, &[used], |user| {
                     check(user)?;
                     user.password = Some(digest.to_owned());
+                    // Whoever acts for them already does not become an owner by it.
+                    user.not_before = user.not_before.max(now);
                     user.roles.push(OWNER.to_owned());
                     Ok(())
                 })
                 .await;
         }
-        let mut user = User::new(id, Kind::Person, self.ground.clock.now());
+        let mut user = User::new(id, Kind::Person, now);
         user.email = Some(email.to_owned());
         user.roles = vec![OWNER.to_owned()];
         user.password = Some(digest.to_owned());

@@ -10,6 +10,7 @@
 
 use serde_json::{Map, Value};
 
+use super::entra;
 use crate::{
     directory::{Claimed, Link},
     settings::{Preset, Provider},
@@ -74,7 +75,7 @@ pub(super) fn read(
     };
     let roles = list(claims, &names.roles)?;
     Ok(Claimed {
-        link: Link { provider: name.to_owned(), subject },
+        link: Link { provider: name.to_owned(), issuer: provider.issuer.clone(), subject },
         email: email(provider, claims),
         name: shown_name(claims, &names.name),
         groups,
@@ -118,9 +119,11 @@ pub(super) fn fill(provider: &Provider, claims: &mut Claims, more: &Claims) {
             absorb(claims, top, value, DEPTH);
         }
         if path == "email" {
-            claims.remove("email_verified");
-            let verified = more.get("email_verified").cloned();
-            claims.extend(verified.map(|it| ("email_verified".to_owned(), it)));
+            for vouching in ["email_verified", "xms_edov"] {
+                claims.remove(vouching);
+                let said = more.get(vouching).cloned();
+                claims.extend(said.map(|it| (vouching.to_owned(), it)));
+            }
         }
     }
 }
@@ -169,7 +172,13 @@ fn email(provider: &Provider, claims: &Claims) -> Option<(String, bool)> {
             Some(Value::String(verified)) => verified == "true",
             _ => false,
         };
-    is_address.then(|| (address.to_lowercase(), is_verified || provider.trust_email))
+    let is_verified = is_verified || provider.trust_email;
+    let is_verified = is_verified
+        || match &provider.preset {
+            Preset::Entra { tenant, .. } => entra::vouches(tenant, claims, address),
+            _ => false,
+        };
+    is_address.then(|| (address.to_lowercase(), is_verified))
 }
 
 /// A name for people: one that cannot be shown is no reason to keep somebody out.

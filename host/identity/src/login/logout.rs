@@ -43,6 +43,8 @@ const AHEAD: Duration = Duration::from_secs(3_600);
 pub struct LogoutToken {
     /// The provider's name in the settings.
     pub provider: String,
+    /// Its issuer.
+    pub issuer: String,
     /// Its own session that ended; all of the subject's when there is none.
     pub sid: Option<String>,
     /// Who it is.
@@ -83,7 +85,12 @@ impl Providers {
         if !spend(&self.ground, "logout token", (name, &claims.id), until).await? {
             return Err(LoginRefused::Repeated);
         }
-        Ok(LogoutToken { provider: name.to_owned(), sid: claims.sid, subject: claims.subject })
+        Ok(LogoutToken {
+            provider: name.to_owned(),
+            issuer: provider.issuer.clone(),
+            sid: claims.sid,
+            subject: claims.subject,
+        })
     }
 
     /// Checks a notice that a page of the provider loaded `/login/{provider}/frontchannel`.
@@ -104,8 +111,12 @@ impl Providers {
         }
         let sid = sid.filter(|sid| !sid.is_empty() && sid.len() <= 256);
         let sid = sid.ok_or(LoginRefused::Untrusted("it names no session"))?;
-        let (provider, sid) = (provider.to_owned(), Some(sid.to_owned()));
-        Ok(LogoutToken { provider, sid, subject: None })
+        Ok(LogoutToken {
+            provider: provider.to_owned(),
+            issuer: configured.issuer.clone(),
+            sid: Some(sid.to_owned()),
+            subject: None,
+        })
     }
 
     /// Where a browser goes to be signed out at the provider its session came from, and to
@@ -193,13 +204,17 @@ impl Claims {
 impl Sessions {
     /// Ends the sessions of whom a provider has signed out.
     pub async fn sign_out(&self, token: &LogoutToken) -> Result<SignedOut, StoreError> {
-        let provider = &token.provider;
+        let mut link = Link {
+            provider: token.provider.clone(),
+            issuer: token.issuer.clone(),
+            subject: String::new(),
+        };
         let mut sessions = Vec::new();
         if let Some(sid) = &token.sid {
-            sessions.extend(self.end_sid(provider, sid).await?);
+            sessions.extend(self.end_sid(&link, sid).await?);
         }
         if let Some(subject) = token.subject.clone() {
-            let link = Link { provider: provider.clone(), subject };
+            link.subject = subject;
             // With a session named, those end that may be it: the provider never named theirs.
             let ended = match token.sid {
                 None => self.end_subject(&link).await?,

@@ -17,6 +17,10 @@ pub struct ClientConfig {
     /// Where answers may go; loopback ones with any port.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redirect_uris: Vec<String>,
+    /// Whether it may be let in by a code that people type, for programs without a browser.
+    /// Clients that nobody has written down may not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub device_codes: bool,
     /// `sha256:…` of its secret; a public client has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
@@ -50,7 +54,7 @@ impl ClientConfig {
         if self.secret.is_some() && self.jwks.is_some() {
             say("has both `secret` and `jwks`", "keep the one that it proves itself with");
         }
-        if self.redirect_uris.is_empty() && self.agent.is_none() {
+        if self.redirect_uris.is_empty() && !self.device_codes && self.agent.is_none() {
             say(
                 "has neither `redirect_uris` nor `agent`",
                 "write where answers may go, or the agent that it is",
@@ -94,6 +98,7 @@ impl ClientConfig {
         Ok(RegisteredClient {
             name: self.name.clone(),
             redirect_uris: self.redirect_uris.clone(),
+            device_codes: self.device_codes,
             secret: self.secret.as_deref().map(digest).transpose()?,
             jwks,
             agent: agent.map_err(|error| bad(error.to_string()))?,

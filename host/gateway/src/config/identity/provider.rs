@@ -83,11 +83,13 @@ pub struct ProviderConfig {
     /// Hosts beside the issuer's own where its endpoints may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoint_hosts: Vec<String>,
-    /// Whether an e-mail address counts that the provider does not call verified. Entra calls
-    /// none so, and only the tenant's administrators give addresses there: `true` unless said
-    /// otherwise. With other presets `false`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trust_email: Option<bool>,
+    /// Whether every e-mail address counts, also one that the provider does not vouch for: `true`
+    /// only where nobody but your own administrators can give addresses. Otherwise one counts
+    /// that comes with `email_verified`. Entra never says that; there one counts with
+    /// `xms_edov` or in `verified_primary_email` (optional claims), or of a member, no guest, in
+    /// the domain of their sign-in name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trust_email: bool,
     /// Where the answers are in its claims.
     #[serde(default, skip_serializing_if = "ClaimsConfig::is_default")]
     pub claims: ClaimsConfig,
@@ -183,7 +185,7 @@ impl ProviderConfig {
             },
             addresses: self.allow_addresses.clone(),
             endpoint_hosts: self.endpoint_hosts.clone(),
-            trust_email: self.trust_email.unwrap_or(self.preset == PresetSetting::Entra),
+            trust_email: self.trust_email,
         })
     }
 

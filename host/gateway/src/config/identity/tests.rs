@@ -66,7 +66,7 @@ fn every_table_arrives_in_the_settings() {
     );
     let entra = &settings.providers["entra"];
     assert_eq!(entra.issuer, "https://login.microsoftonline.com/0f1e/v2.0");
-    assert!(entra.trust_email && !okta.trust_email);
+    assert!(!entra.trust_email && !okta.trust_email, "guests bring addresses of their own");
     let client = &settings.clients["reporting"];
     assert_eq!(client.secret.unwrap()[..2], [0, 255]);
     assert_eq!(client.agent.as_ref().unwrap().as_str(), "reporting-bot");

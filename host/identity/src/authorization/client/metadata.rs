@@ -234,13 +234,10 @@ fn read_authentication(object: Raw<'_>) -> Result<WantedAuthentication, BadMetad
 }
 
 /// The ones that clients may take for themselves; others are left out (RFC 7591 section 2).
+/// Codes of devices are not among them: with those a person agrees on a page that nothing ties
+/// to the program that waits, so somebody who knows it has to write the client down.
 fn read_grants(object: Raw<'_>) -> Result<Vec<GrantType>, BadMetadata> {
-    let own = [
-        GrantType::AuthorizationCode,
-        GrantType::RefreshToken,
-        GrantType::DeviceCode,
-        GrantType::JwtBearer,
-    ];
+    let own = [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::JwtBearer];
     let named = texts(object, "grant_types")?;
     // The default would be the code alone, and its client back every ten minutes: what it may
     // take without asking is the server's to say (section 3.2.1).

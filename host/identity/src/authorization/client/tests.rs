@@ -68,6 +68,9 @@ async fn clients_of_the_settings_may_what_their_entry_says() {
         assert_eq!(client.agent.is_some(), grants.contains(&ClientCredentials), "{name}");
         assert!(!client.may(DeviceCode));
     }
+    let entry = RegisteredClient { device_codes: true, ..RegisteredClient::default() };
+    let client = clients().await.find(&settings("tv", entry), "tv").await.unwrap();
+    assert_eq!(client.grant_types, [RefreshToken, DeviceCode]);
 }
 
 #[tokio::test]

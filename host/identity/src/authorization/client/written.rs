@@ -56,7 +56,10 @@ pub(super) fn of_settings(id: ClientId, entry: &RegisteredClient) -> Result<Clie
     let is_local = redirect_uris.iter().any(|uri| uri.place() != Place::Web);
     let mut grant_types = Vec::new();
     if !redirect_uris.is_empty() {
-        grant_types.extend([GrantType::AuthorizationCode, GrantType::RefreshToken]);
+        grant_types.push(GrantType::AuthorizationCode);
+    }
+    if !redirect_uris.is_empty() || entry.device_codes {
+        grant_types.push(GrantType::RefreshToken);
     }
     if !is_public {
         grant_types.extend([GrantType::JwtBearer, GrantType::TokenExchange]);
@@ -66,6 +69,9 @@ pub(super) fn of_settings(id: ClientId, entry: &RegisteredClient) -> Result<Clie
         groups: entry.groups.clone(),
         roles: entry.roles.clone(),
     });
+    if entry.device_codes {
+        grant_types.push(GrantType::DeviceCode);
+    }
     if agent.is_some() {
         grant_types.push(GrantType::ClientCredentials);
     }

@@ -40,6 +40,9 @@ impl Bench {
     }
 }
 
+/// Nobody may take these for themselves.
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
 fn plain() -> Value {
     json!({
         "client_name": "An app",
@@ -159,6 +162,7 @@ async fn what_contradicts_itself_is_refused() {
         ("password only", with("grant_types", json!(["password"])), metadata),
         ("credentials only", with("grant_types", json!(["client_credentials"])), metadata),
         ("refresh only", with("grant_types", json!(["refresh_token"])), metadata),
+        ("device codes only", with("grant_types", json!([DEVICE_CODE])), metadata),
         ("no grant", with("grant_types", json!([])), metadata),
         ("grants as text", with("grant_types", json!("authorization_code")), metadata),
         ("token only", with("response_types", json!(["token"])), metadata),
@@ -192,7 +196,8 @@ async fn what_contradicts_itself_is_refused() {
 async fn what_is_not_known_or_not_wanted_is_left_out() {
     let bench = Bench::new().await;
     let mut body = plain();
-    body["grant_types"] = json!(["implicit", "authorization_code", "client_credentials"]);
+    body["grant_types"] =
+        json!(["implicit", "authorization_code", "client_credentials", DEVICE_CODE]);
     body["response_types"] = json!(["code", "token"]);
     body["client_uri"] = json!("javascript:alert(1)");
     body["logo_uri"] = json!("http://169.254.169.254/latest");

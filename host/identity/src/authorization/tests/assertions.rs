@@ -12,7 +12,7 @@ use crate::{
         stand::{Act, Site},
     },
     directory::Link,
-    settings::AssertionIssuer,
+    settings::{AssertionIssuer, ClaimNames, Preset, Provider},
 };
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -21,6 +21,22 @@ const BY_EMAIL: &str = "https://mail.example";
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[9; 32])
+}
+
+/// The provider whose people the first authority speaks of.
+fn okta() -> Provider {
+    Provider {
+        title: "Okta".into(),
+        preset: Preset::Okta,
+        issuer: "https://okta.example".into(),
+        client_id: "gate".into(),
+        client_secret: Secret::new(String::new()),
+        scopes: Vec::new(),
+        claims: ClaimNames::default(),
+        addresses: Vec::new(),
+        endpoint_hosts: Vec::new(),
+        trust_email: false,
+    }
 }
 
 struct Stand {
@@ -42,11 +58,13 @@ async fn stand() -> Stand {
     let mut settings = settings();
     settings.assertion_issuers.insert(AUTHORITY.into(), of(Some("okta")));
     settings.assertion_issuers.insert(BY_EMAIL.into(), of(None));
+    settings.providers.insert("okta".into(), okta());
     let clock = SetClock::new();
     let ground = ground(&clock, site.egress()).await;
     let bench = Bench::on(clock, ground, settings).await;
     let ann = bench.ann().user.id.clone();
-    let link = Link { provider: "okta".into(), subject: "00u1".into() };
+    let issuer = "https://okta.example".to_owned();
+    let link = Link { provider: "okta".into(), issuer, subject: "00u1".into() };
     bench
         .directory
         .change(&ann, |user| {

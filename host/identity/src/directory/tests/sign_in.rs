@@ -101,6 +101,35 @@ async fn two_providers_may_know_the_same_person() {
     assert_eq!(moved.user.email.as_deref(), Some("ann@example.com"));
 }
 
+/// The settings lead to another provider under a name that was used before.
+#[tokio::test]
+async fn another_issuer_of_the_same_name_speaks_of_other_people() {
+    let bench = Bench::new().await;
+    let ann = bench.directory.signed_in(&claimed("1", "ann@example.com"), true).await.unwrap();
+    let moved = |subject: &str, email: &str| {
+        let mut claimed = claimed(subject, email);
+        claimed.link.issuer = "https://new.test".into();
+        claimed
+    };
+    // Its first subject is somebody else, whatever the old one's was.
+    let refused = bench.directory.signed_in(&moved("1", "eve@example.com"), false).await;
+    assert!(matches!(refused.unwrap_err(), SignInRefused::NotInvited(_)));
+    let mut unverified = moved("1", "ann@example.com");
+    unverified.email = Some(("ann@example.com".into(), false));
+    let refused = bench.directory.signed_in(&unverified, true).await;
+    assert!(matches!(refused.unwrap_err(), SignInRefused::NotVerified(_)));
+    // By an address that it vouches for they come back, and are who they are there from now on.
+    let again = bench.directory.signed_in(&moved("7", "ann@example.com"), false).await.unwrap();
+    assert_eq!(again.user.id, ann.user.id);
+    assert_eq!(again.user.links, [moved("7", "").link]);
+    for directory in [bench.directory.clone(), bench.again().await] {
+        assert!(directory.linked(&link("okta", "1")).is_none());
+        assert!(directory.linked(&moved("7", "").link).is_some());
+    }
+    let other = bench.directory.signed_in(&moved("8", "ann@example.com"), true).await;
+    assert!(matches!(other.unwrap_err(), SignInRefused::OtherPerson(_)));
+}
+
 #[tokio::test]
 async fn many_claimed_groups_are_kept_and_replaced() {
     let bench = Bench::new().await;

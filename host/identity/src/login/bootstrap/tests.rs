@@ -69,6 +69,20 @@ async fn the_first_owner_is_made_once_by_one_link() {
 }
 
 #[tokio::test]
+async fn whoever_is_known_already_and_becomes_an_owner_begins_anew() {
+    let stand = Stand::new().await;
+    let link = stand.link().await;
+    let ann = stand.bench.add("ann@example.com").await;
+    stand.bench.clock.pass(2_000);
+    let now = stand.bench.ground.clock.now();
+    assert!(ann.user.not_before < now);
+    let ann = stand.accept(&link, "ann@example.com").await.unwrap();
+    assert!(ann.has_role("owner"));
+    // What acted for her before, whoever had it, does not act for an owner.
+    assert_eq!(ann.user.not_before, now);
+}
+
+#[tokio::test]
 async fn of_two_at_once_with_one_link_one_gets_in() {
     let stand = Stand::new().await;
     let link = stand.link().await;

@@ -127,7 +127,8 @@ fn nobody_without_a_subject() {
         assert_eq!(refused, Err(ClaimsRefused::Subject), "{sub}");
     }
     let read = super::read("corp", &provider(), &claims(json!({ "sub": "S" })), None).unwrap();
-    assert_eq!(read.link, Link { provider: "corp".into(), subject: "S".into() });
+    let issuer = "https://corp.example".to_owned();
+    assert_eq!(read.link, Link { provider: "corp".into(), issuer, subject: "S".into() });
 }
 
 #[test]

@@ -43,9 +43,10 @@ impl Sessions {
         self.end_all(&By::Subject(link)).await
     }
 
-    /// Ends the sessions that came from one session at a provider, and says which.
-    pub async fn end_sid(&self, provider: &str, sid: &str) -> Result<Vec<Session>, StoreError> {
-        self.end_all(&By::Sid { provider, sid }).await
+    /// Ends the sessions that came from one session at the provider that `at` is of, whoever
+    /// that is there, and says which.
+    pub async fn end_sid(&self, at: &Link, sid: &str) -> Result<Vec<Session>, StoreError> {
+        self.end_all(&By::Sid { at, sid }).await
     }
 
     /// Ends those sessions of whoever this is of which the provider named no session of its own.

@@ -2,9 +2,9 @@
 //!
 //! `"browser" ‖ 0 ‖ session id` holds the session as JSON. Beside it, written and removed with
 //! it, empty rows by which it is found: `"browser-user" ‖ 0 ‖ SHA-256(user) ‖ id`,
-//! `"browser-subject" ‖ 0 ‖ SHA-256(provider ‖ 0 ‖ subject) ‖ id` and
-//! `"browser-sid" ‖ 0 ‖ SHA-256(provider ‖ 0 ‖ sid) ‖ id`. All end when the session is as old
-//! as it may get.
+//! `"browser-subject" ‖ 0 ‖ SHA-256(provider ‖ 0 ‖ issuer ‖ 0 ‖ subject) ‖ id` and
+//! `"browser-sid" ‖ 0 ‖ SHA-256(provider ‖ 0 ‖ issuer ‖ 0 ‖ sid) ‖ id`. All end when the
+//! session is as old as it may get.
 
 use model::{OrgId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -48,19 +48,20 @@ pub(super) struct Row {
 pub(super) enum By<'a> {
     User(&'a UserId),
     Subject(&'a Link),
-    Sid { provider: &'a str, sid: &'a str },
+    Sid { at: &'a Link, sid: &'a str },
 }
 
 impl By<'_> {
     /// What the keys of the rows begin with.
     pub(super) fn prefix(&self) -> Vec<u8> {
-        let of = |provider: &str, text: &str| {
-            Sha256::new().chain_update(provider).chain_update([0]).chain_update(text).finalize()
+        let of = |at: &Link, text: &str| {
+            let parts = [&at.provider, "\0", &at.issuer, "\0", text];
+            Sha256::digest(parts.concat().as_bytes())
         };
         let (word, digest): (&[u8], _) = match self {
             Self::User(user) => (b"browser-user\0", Sha256::digest(user.as_str().as_bytes())),
-            Self::Subject(link) => (b"browser-subject\0", of(&link.provider, &link.subject)),
-            Self::Sid { provider, sid } => (b"browser-sid\0", of(provider, sid)),
+            Self::Subject(link) => (b"browser-subject\0", of(link, &link.subject)),
+            Self::Sid { at, sid } => (b"browser-sid\0", of(at, sid)),
         };
         [word, digest.as_slice()].concat()
     }
@@ -125,7 +126,7 @@ impl Row {
         if let Some(link) = &self.link {
             by.push(By::Subject(link));
             if let Some(sid) = &self.sid {
-                by.push(By::Sid { provider: &link.provider, sid });
+                by.push(By::Sid { at: link, sid });
             }
         }
         by

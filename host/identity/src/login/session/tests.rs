@@ -33,7 +33,11 @@ impl Bench {
     }
 
     async fn sign_in(&self, name: &str) -> Opened {
-        let link = Link { provider: "corp".into(), subject: name.to_owned() };
+        let link = Link {
+            provider: "corp".into(),
+            issuer: "https://corp.test".into(),
+            subject: name.to_owned(),
+        };
         let claimed = Claimed {
             link: link.clone(),
             email: Some((format!("{name}@example.com"), true)),

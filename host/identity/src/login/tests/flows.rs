@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// What any honest sign-in of these tests says of the person.
-fn somebody() -> Claimed {
+fn somebody(stand: &Stand) -> Claimed {
+    let issuer = stand.issuer.clone();
     Claimed {
-        link: Link { provider: "corp".into(), subject: "s-1".into() },
+        link: Link { provider: "corp".into(), issuer, subject: "s-1".into() },
         email: Some(("ae@example.com".into(), true)),
         name: Some("Ae".into()),
         groups: vec!["eu".into(), "sales".into()],
@@ -28,7 +29,7 @@ async fn somebody_signs_in_with_every_kind_of_signature() {
     for signer in [Signer::es256("a"), Signer::rs256("b"), Signer::ed25519("c")] {
         let stand = Stand::with(Preset::Oidc, signer).await;
         let finished = stand.sign_in(json!({})).await.unwrap();
-        assert_eq!(finished.claimed, somebody());
+        assert_eq!(finished.claimed, somebody(&stand));
         assert_eq!(finished.carried, "/next?x=1");
         assert_eq!(finished.sid.as_deref(), Some("their-session"));
         assert_eq!(finished.amr, ["pwd", "otp"]);

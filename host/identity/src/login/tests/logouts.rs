@@ -158,6 +158,7 @@ async fn signing_out_at_the_provider_ends_what_it_names() {
     let ended = async |sid: Option<&str>, subject: Option<&str>| {
         let token = LogoutToken {
             provider: "corp".into(),
+            issuer: stand.issuer.clone(),
             sid: sid.map(str::to_owned),
             subject: subject.map(str::to_owned),
         };
@@ -165,6 +166,16 @@ async fn signing_out_at_the_provider_ends_what_it_names() {
         out.sessions.into_iter().map(|session| session.id).collect::<Vec<_>>()
     };
     assert!(ended(Some("nobody's"), None).await.is_empty());
+    // An issuer that had this name before, or has it later, speaks of others.
+    for (sid, subject) in [(Some("a"), None), (None, Some("s-1")), (Some("x"), Some("s-1"))] {
+        let token = LogoutToken {
+            provider: "corp".into(),
+            issuer: "https://other.test".into(),
+            sid: sid.map(str::to_owned),
+            subject: subject.map(str::to_owned),
+        };
+        assert!(sessions.sign_out(&token).await.unwrap().sessions.is_empty());
+    }
     assert_eq!(ended(Some("a"), None).await, [one.session.id]);
     // The session named is not known, but one of the person's may be it.
     assert_eq!(ended(Some("gone"), Some("s-1")).await, [unnamed.session.id]);

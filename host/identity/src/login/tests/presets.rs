@@ -69,6 +69,53 @@ async fn entra_lets_in_its_tenant_only() {
     }
 }
 
+/// Entra ID calls no address verified: what else has to be said for one to count.
+#[tokio::test]
+async fn an_address_of_entra_counts_where_the_tenant_vouches_for_it() {
+    let stand = entra().await;
+    let foreign = "https://sts.windows.net/9188040d-6c67-4c5b-b112-36a304b66dad/";
+    let legacy = format!("https://sts.windows.net/{TENANT}/");
+    let member = |more: Value| {
+        let mut claims = json!({ "preferred_username": "ae@example.com" });
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims
+    };
+    for (case, more, counts) in [
+        ("a member in the domain of their name", member(json!({})), true),
+        ("who says so", member(json!({ "acct": 0, "idp": stand.issuer })), true),
+        ("in the older form", member(json!({ "idp": legacy })), true),
+        ("by the other name", json!({ "upn": "Ann.E@EXAMPLE.com" }), true),
+        ("with another domain", json!({ "preferred_username": "ae@example.org" }), false),
+        ("with a longer domain", json!({ "preferred_username": "ae@example.com.evil.org" }), false),
+        ("without a name", json!({}), false),
+        ("whose name is no address", json!({ "preferred_username": "example.com" }), false),
+        ("a guest by kind", member(json!({ "acct": 1 })), false),
+        ("a guest by home", member(json!({ "idp": foreign })), false),
+        ("a guest of a shop", member(json!({ "idp": "live.com" })), false),
+        ("a guest by name", member(json!({ "upn": "ae_example.com#EXT#@acme.com" })), false),
+        ("an odd kind", member(json!({ "acct": "1" })), false),
+        ("an odd home", member(json!({ "idp": ["x"] })), false),
+        ("the domain's owner vouches", json!({ "xms_edov": true }), true),
+        ("in another spelling", json!({ "xms_edov": "1", "acct": 1 }), true),
+        ("and for nobody else", member(json!({ "xms_edov": false })), false),
+        ("nor in an odd one", member(json!({ "xms_edov": "yes" })), false),
+        ("listed", json!({ "verified_primary_email": ["AE@example.com"], "acct": 1 }), true),
+        ("listed second", json!({ "verified_secondary_email": ["x@y.z", "ae@example.com"] }), true),
+        ("another listed", json!({ "verified_primary_email": ["x@example.com"] }), false),
+        ("no list", json!({ "verified_primary_email": "ae@example.com" }), false),
+    ] {
+        let mut claims = json!({ "tid": TENANT, "email_verified": null });
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let finished = stand.sign_in(claims).await.unwrap();
+        assert_eq!(finished.claimed.email, Some(("ae@example.com".into(), counts)), "{case}");
+    }
+    // These claims mean nothing of another provider's.
+    let stand = Stand::new().await;
+    let more = member(json!({ "email_verified": null, "xms_edov": true }));
+    let finished = stand.sign_in(more).await.unwrap();
+    assert_eq!(finished.claimed.email, Some(("ae@example.com".into(), false)));
+}
+
 /// What a token says when there are too many groups for it.
 fn over() -> Value {
     json!({
