@@ -10,6 +10,7 @@ mod conformance;
 pub mod disk;
 pub mod embedded;
 pub mod envelope;
+mod generation;
 pub mod keyring;
 pub mod keys;
 pub mod log;
@@ -23,9 +24,10 @@ pub mod store;
 pub mod watchdog;
 
 pub use self::sled::SledOptions;
-pub use embedded::EmbeddedStore;
+pub use embedded::{EmbeddedStore, Reseal, RootKeys};
 pub use envelope::{EnvelopeError, KeyName, Place};
-pub use keyring::{Keyring, KeyringError, Purpose};
+pub use generation::{Generation, begin_generation, generation};
+pub use keyring::{HARD_STOP, KeyUse, Keyring, KeyringError, Purpose};
 pub use keys::{
     FileKeys, FixedKeys, KeyError, KeyProvider, ServiceKeys, ServiceOptions, VariableKeys,
 };
