@@ -14,11 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component as Compiled};
 
 use crate::{
     LoadError,
-    cache::{Cache, hex},
+    cache::{Cache, Name, hex},
 };
 
 /// Smaller components are compiled in seconds and wait for nobody.
@@ -46,25 +47,44 @@ pub struct Compiling {
 /// Who compiles what.
 #[derive(Debug)]
 pub(crate) struct Compiler {
-    jobs: Mutex<HashMap<[u8; 32], Arc<Job>>>,
+    jobs: Mutex<HashMap<Name, Arc<Job>>>,
     /// Held while a big one is compiled.
     turn: Mutex<()>,
     nanos_per_byte: AtomicU64,
 }
 
+/// A component's machine code.
+#[derive(Clone)]
+pub(crate) struct Made {
+    pub(crate) compiled: Compiled,
+    /// SHA-256 of the file.
+    pub(crate) hash: [u8; 32],
+    /// Whether it was in the cache.
+    pub(crate) from_cache: bool,
+}
+
 /// One component, for everybody who loads it at the same time.
 struct Job {
-    name: String,
+    /// What it was called by who came first.
+    name: Option<String>,
     size: usize,
-    since: OnceLock<Instant>,
+    /// When the compiler began, and SHA-256 of the file.
+    begun: OnceLock<(Instant, [u8; 32])>,
     /// Locked by whoever compiles; the others wait and find it done.
-    made: Mutex<Option<Compiled>>,
+    made: Mutex<Option<Made>>,
+}
+
+impl Job {
+    /// What it is called, in the log and beside it.
+    fn name(&self, hash: &[u8; 32]) -> String {
+        self.name.clone().unwrap_or_else(|| hex(hash))
+    }
 }
 
 /// One load's share of a job; the last one takes the job off the table, however it ends.
 struct Load<'a> {
     compiler: &'a Compiler,
-    hash: &'a [u8; 32],
+    name: Name,
     job: Option<Arc<Job>>,
 }
 
@@ -73,8 +93,8 @@ impl Drop for Load<'_> {
         let mut jobs = lock(&self.compiler.jobs);
         // Given up under the lock, so that of several loads the last one sees that it is.
         self.job = None;
-        if jobs.get(self.hash).is_some_and(|job| Arc::strong_count(job) == 1) {
-            jobs.remove(self.hash);
+        if jobs.get(&self.name).is_some_and(|job| Arc::strong_count(job) == 1) {
+            jobs.remove(&self.name);
         }
     }
 }
@@ -93,39 +113,41 @@ impl Default for Compiler {
 }
 
 impl Compiler {
-    /// The machine code of a component, and whether it was in the cache. Blocks.
+    /// The machine code of a component. Blocks.
     pub(crate) fn code(
         &self,
         engine: &Engine,
         cache: Option<&Cache>,
-        (name, hash, bytes): (Option<&str>, &[u8; 32], &[u8]),
-    ) -> Result<(Compiled, bool), LoadError> {
-        let job = self.job(name, hash, bytes.len());
-        let load = Load { compiler: self, hash, job: Some(job) };
+        (called, bytes): (Option<&str>, &[u8]),
+    ) -> Result<Made, LoadError> {
+        let name = Name::of(bytes);
+        let job = self.job(called, name, bytes.len());
+        let load = Load { compiler: self, name, job: Some(job) };
         let job = load.job.as_deref().ok_or(LoadError::Stopping)?;
-        self.made(job, engine, cache, (hash, bytes))
+        self.made(job, engine, cache, (&name, bytes))
     }
 
     /// What is being compiled at the moment.
     pub(crate) fn progress(&self) -> Vec<Compiling> {
         let jobs = lock(&self.jobs);
-        let begun = jobs.iter().filter_map(|(hash, job)| {
+        let begun = jobs.values().filter_map(|job| {
+            let (since, hash) = job.begun.get()?;
             Some(Compiling {
-                name: job.name.clone(),
+                name: job.name(hash),
                 hash: format!("sha256:{}", hex(hash)),
                 size: job.size,
-                since: *job.since.get()?,
+                since: *since,
                 estimate: self.estimate(job.size),
             })
         });
         begun.collect()
     }
 
-    fn job(&self, name: Option<&str>, hash: &[u8; 32], size: usize) -> Arc<Job> {
+    fn job(&self, called: Option<&str>, name: Name, size: usize) -> Arc<Job> {
         let mut jobs = lock(&self.jobs);
-        let job = jobs.entry(*hash).or_insert_with(|| {
-            let name = name.map_or_else(|| hex(hash), str::to_owned);
-            Arc::new(Job { name, size, since: OnceLock::new(), made: Mutex::default() })
+        let job = jobs.entry(name).or_insert_with(|| {
+            let name = called.map(str::to_owned);
+            Arc::new(Job { name, size, begun: OnceLock::new(), made: Mutex::default() })
         });
         Arc::clone(job)
     }
@@ -135,31 +157,41 @@ impl Compiler {
         job: &Job,
         engine: &Engine,
         cache: Option<&Cache>,
-        (hash, bytes): (&[u8; 32], &[u8]),
-    ) -> Result<(Compiled, bool), LoadError> {
+        (name, bytes): (&Name, &[u8]),
+    ) -> Result<Made, LoadError> {
         let mut made = lock(&job.made);
-        if let Some(compiled) = &*made {
-            return Ok((compiled.clone(), false));
+        if let Some(made) = &*made {
+            return Ok(made.clone());
         }
-        if let Some(compiled) = cache.and_then(|cache| cache.get(engine, hash)) {
-            *made = Some(compiled.clone());
-            return Ok((compiled, true));
+        if let Some((compiled, hash)) = cache.and_then(|cache| cache.get(engine, name)) {
+            let found = Made { compiled, hash, from_cache: true };
+            *made = Some(found.clone());
+            return Ok(found);
         }
+        let hash = Sha256::digest(bytes).into();
         let _turn = (bytes.len() >= BIG).then(|| lock(&self.turn));
-        let compiled = self.compile(job, engine, bytes)?;
+        let compiled = self.compile(job, engine, (&hash, bytes))?;
         if let Some(cache) = cache {
-            cache.put(hash, &compiled);
+            cache.put(name, &hash, &compiled);
         }
+        let compiled = Made { compiled, hash, from_cache: false };
         *made = Some(compiled.clone());
-        Ok((compiled, false))
+        Ok(compiled)
     }
 
-    fn compile(&self, job: &Job, engine: &Engine, bytes: &[u8]) -> Result<Compiled, LoadError> {
-        let since = *job.since.get_or_init(Instant::now);
+    fn compile(
+        &self,
+        job: &Job,
+        engine: &Engine,
+        (hash, bytes): (&[u8; 32], &[u8]),
+    ) -> Result<Compiled, LoadError> {
+        let (since, _) = *job.begun.get_or_init(|| (Instant::now(), *hash));
+        let name = job.name(hash);
         let done = AtomicBool::new(false);
         let compiled = thread::scope(|scope| {
-            let reporter = (bytes.len() >= BIG)
-                .then(|| scope.spawn(|| self.report(job, since, &done)).thread().clone());
+            let reporter = (bytes.len() >= BIG).then(|| {
+                scope.spawn(|| self.report(&name, job.size, since, &done)).thread().clone()
+            });
             let compiled = Compiled::from_binary(engine, bytes);
             done.store(true, Ordering::Release);
             if let Some(reporter) = reporter {
@@ -170,23 +202,22 @@ impl Compiler {
         let compiled = compiled.map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
         let spent = since.elapsed();
         self.learn(bytes.len(), spent);
-        tracing::debug!(component = job.name, spent_ms = millis(spent), "compiled a component");
+        tracing::debug!(component = name, spent_ms = millis(spent), "compiled a component");
         Ok(compiled)
     }
 
-    fn report(&self, job: &Job, since: Instant, done: &AtomicBool) {
+    fn report(&self, name: &str, size: usize, since: Instant, done: &AtomicBool) {
         let mut next = REPORT;
         while !done.load(Ordering::Acquire) {
             let spent = since.elapsed();
             if spent >= next {
                 next += REPORT;
                 tracing::info!(
-                    component = job.name,
-                    "compiling {}, {} MB: {} s so far, about {} s in all",
-                    job.name,
-                    job.size.div_ceil(1_000_000),
+                    component = name,
+                    "compiling {name}, {} MB: {} s so far, about {} s in all",
+                    size.div_ceil(1_000_000),
                     spent.as_secs(),
-                    self.estimate(job.size).as_secs().max(spent.as_secs() + 1),
+                    self.estimate(size).as_secs().max(spent.as_secs() + 1),
                 );
             }
             thread::park_timeout(next.saturating_sub(spent));
@@ -235,14 +266,15 @@ mod tests {
     #[test]
     fn a_job_is_seen_while_it_is_under_way_and_shared() {
         let compiler = Compiler::default();
-        let job = compiler.job(Some("redact.wasm"), &[1; 32], 5);
+        let name = Name::of(b"one");
+        let job = compiler.job(Some("redact.wasm"), name, 5);
         assert!(compiler.progress().is_empty(), "it has not begun");
-        let since = *job.since.get_or_init(Instant::now);
+        let (since, _) = *job.begun.get_or_init(|| (Instant::now(), [1; 32]));
         let seen = compiler.progress();
         assert_eq!((seen.len(), &*seen[0].name, seen[0].size), (1, "redact.wasm", 5));
         assert_eq!((seen[0].since, seen[0].hash.len()), (since, 71));
-        assert!(Arc::ptr_eq(&job, &compiler.job(None, &[1; 32], 5)));
-        assert!(!Arc::ptr_eq(&job, &compiler.job(None, &[2; 32], 5)));
+        assert!(Arc::ptr_eq(&job, &compiler.job(None, name, 5)));
+        assert!(!Arc::ptr_eq(&job, &compiler.job(None, Name::of(b"other"), 5)));
     }
 
     #[test]
@@ -250,11 +282,10 @@ mod tests {
         let engine = crate::engine::engine(crate::Allocation::OnDemand).unwrap();
         let bytes = wat::parse_str("(component (core module (func (export \"a\"))))").unwrap();
         let compiler = Compiler::default();
-        let hash = [3; 32];
-        let job = compiler.job(None, &hash, bytes.len());
+        let job = compiler.job(None, Name::of(&bytes), bytes.len());
         let held = lock(&job.made);
         let ranges = thread::scope(|scope| {
-            let load = || compiler.code(&engine, None, (None, &hash, &bytes)).unwrap().0;
+            let load = || compiler.code(&engine, None, (None, &bytes)).unwrap().compiled;
             let loads = [scope.spawn(load), scope.spawn(load)];
             // Both have found the job: the table, this test and they hold it.
             while Arc::strong_count(&job) < 4 {
@@ -266,7 +297,7 @@ mod tests {
         assert_eq!(ranges[0].start, ranges[1].start, "one compiled form for both");
         drop(job);
         assert_eq!(lock(&compiler.jobs).len(), 1, "this test still had it");
-        compiler.code(&engine, None, (None, &hash, &bytes)).unwrap();
+        compiler.code(&engine, None, (None, &bytes)).unwrap();
         assert!(lock(&compiler.jobs).is_empty());
     }
 
@@ -275,13 +306,13 @@ mod tests {
         let engine = crate::engine::engine(crate::Allocation::OnDemand).unwrap();
         let compiler = Compiler::default();
         for round in 0..200 {
-            let hash = [round; 32];
+            let bytes = [round; 9];
             let start = std::sync::Barrier::new(4);
             thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         start.wait();
-                        compiler.code(&engine, None, (None, &hash, b"no component")).unwrap_err();
+                        assert!(compiler.code(&engine, None, (None, &bytes)).is_err());
                     });
                 }
             });

@@ -6,7 +6,6 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use jsonschema::Validator;
-use sha2::{Digest, Sha256};
 use tidegate_model::Json;
 use wasmtime::component::{Component as Compiled, InstancePre, Linker};
 
@@ -16,6 +15,7 @@ use crate::{
     breaker::Breaker,
     cache::hex,
     capabilities::{http, wasi},
+    compile::Made,
     counters::Said,
     engine,
     hook::{Prepared, run},
@@ -266,9 +266,8 @@ fn compile(shared: Arc<Shared>, name: Option<&str>, bytes: &[u8]) -> Result<Load
         let most = nesting::DEEPEST;
         return Err(LoadError::Invalid(format!("components lie more than {most} deep in it")));
     }
-    let hash: [u8; 32] = Sha256::digest(bytes).into();
-    let (compiled, from_cache) =
-        shared.compiler.code(&shared.engine, shared.cache.as_ref(), (name, &hash, bytes))?;
+    let Made { compiled, hash, from_cache } =
+        shared.compiler.code(&shared.engine, shared.cache.as_ref(), (name, bytes))?;
     let version = version(&shared, &compiled)?;
     let functions = functions(version, &compiled, bytes)?;
     let (capabilities, needs_wasi) = imports(&shared, &compiled, version)?;

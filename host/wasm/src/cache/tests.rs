@@ -18,8 +18,13 @@ impl Clock for Today {
 }
 
 fn cache(folder: &Path, engine: u8, most: u64) -> Cache {
-    let key = CacheKey::new([7; 32]);
-    Cache { folder: folder.to_owned(), key, engine: [engine; 32], clock: Arc::new(Today), most }
+    Cache {
+        folder: folder.to_owned(),
+        key: [7; 32],
+        engine: [engine; 32],
+        clock: Arc::new(Today),
+        most,
+    }
 }
 
 fn put(folder: &Path, name: &str, size: usize, age: Duration) {
@@ -77,6 +82,18 @@ fn the_oldest_go_when_there_are_too_many_bytes() {
 #[test]
 fn two_engines_never_share_a_name() {
     let folder = tempfile::tempdir().unwrap();
-    let paths = [1, 2].map(|engine| cache(folder.path(), engine, MOST).path(&[5; 32]));
+    let paths = [1, 2].map(|engine| cache(folder.path(), engine, MOST).path(&Name([5; 32])));
     assert_ne!(paths[0].file_name(), paths[1].file_name());
+}
+
+#[test]
+fn code_is_loaded_from_either_copy() {
+    let engine = crate::engine::engine(crate::Allocation::OnDemand).unwrap();
+    let bytes = wat::parse_str("(component (core module (func (export \"a\"))))").unwrap();
+    let code = Compiled::from_binary(&engine, &bytes).unwrap().serialize().unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&code).unwrap();
+    assert!(deserialize(&engine, Code::copy(&file, 0).unwrap()).is_some());
+    assert!(deserialize(&engine, Code::Held(code)).is_some());
+    assert!(deserialize(&engine, Code::Held(b"no code".to_vec())).is_none());
 }

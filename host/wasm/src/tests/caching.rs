@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 fn sandbox(folder: &Path, key: u8) -> Sandbox {
@@ -31,11 +33,15 @@ async fn entries_are_used_again_and_tampered_ones_are_not() {
     let folder = folder.path();
     assert!(!from_cache(folder, 1).await, "the first load compiles");
     assert!(from_cache(folder, 1).await, "the second does not");
+    let hash: [u8; 32] = Sha256::digest(guest("bench-pass")).into();
+    let cached = sandbox(folder, 1).load(guest("bench-pass")).await.unwrap();
+    assert_eq!((cached.from_cache(), cached.sha256()), (true, &hash));
 
     let good = fs::read(entry(folder)).unwrap();
     let last = good.len() - 1;
-    // Magic, MAC, first byte of the code, somewhere in it, its end; and shorter and longer files.
-    for at in [0, 8, 39, 40, good.len() / 2, last] {
+    // Magic, MAC, the component's hash, first byte of the code, somewhere in it, its end; and
+    // shorter and longer files.
+    for at in [0, 8, 39, 40, 71, 72, good.len() / 2, last] {
         let mut bad = good.clone();
         bad[at] ^= 1;
         fs::write(entry(folder), &bad).unwrap();
