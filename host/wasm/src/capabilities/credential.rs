@@ -19,6 +19,7 @@ use crate::{
     state::State,
 };
 
+mod encoded;
 pub(crate) mod exchange;
 pub(crate) mod mask;
 

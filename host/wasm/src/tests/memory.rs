@@ -26,7 +26,7 @@ fn patient() -> Limits {
 
 #[tokio::test]
 async fn all_instances_together_have_a_bound() {
-    let most = 24 << 20;
+    let most = 2 << 20;
     for allocation in [Allocation::Pooling { instances: ROOM }, Allocation::OnDemand] {
         let sandbox = sandbox(allocation, most);
         let component = sandbox.load(guest("hostile")).await.unwrap();
@@ -44,7 +44,13 @@ async fn all_instances_together_have_a_bound() {
         };
         assert_eq!(failure.name(), "memory_full", "{allocation:?}: {failure:?}");
         assert!(failure.to_string().contains("`plugins.memory_mib`"), "{failure}");
-        assert_eq!(held.len(), gate.came.load(Ordering::Relaxed), "they are all inside");
+        // On a busy machine some give way before they are at the gate.
+        while gate.came.load(Ordering::Relaxed) < held.len() {
+            for hook in &mut held {
+                assert!(hook.as_mut().now_or_never().is_none());
+            }
+            tokio::task::yield_now().await;
+        }
         assert!(held.len() > 4 && sandbox.memory() <= most, "{} {}", held.len(), sandbox.memory());
         let full = sandbox.memory();
 
@@ -103,7 +109,7 @@ async fn growth_that_comes_to_nothing_takes_nothing() {
 #[tokio::test]
 async fn instances_made_ahead_go_before_anybody_is_refused() {
     let allocation = Allocation::Pooling { instances: ROOM };
-    let sandbox = sandbox(allocation, 24 << 20);
+    let sandbox = sandbox(allocation, 2 << 20);
     let component = sandbox.load(guest("hostile")).await.unwrap();
     let spared = hostile(&component, "count", Limits { spares: Some(64), ..Limits::INTERCEPTOR });
     let (context, arguments) = (context("search"), json("{}"));
@@ -115,9 +121,9 @@ async fn instances_made_ahead_go_before_anybody_is_refused() {
         tokio::task::yield_now().await;
     }
     let ahead = sandbox.memory();
-    assert!(ahead > 8 << 20 && ahead < 18 << 20, "half stays free, but for the last one: {ahead}");
+    assert!(ahead > 1 << 19 && ahead < 3 << 19, "half stays free, but for the last one: {ahead}");
     // Nearly all that there is, for one instance: those made ahead are in the way.
-    let core = r#"(memory 350) (func (export "run") (result i32) i32.const 7)"#;
+    let core = r#"(memory 28) (func (export "run") (result i32) i32.const 7)"#;
     let bytes = wat::parse_str(lifted(core, "u32", "")).unwrap();
     let large = sandbox.load(bytes.into()).await.unwrap();
     let config = json("{}");

@@ -1,11 +1,17 @@
 //! Puts secrets where their handles stand, in memory that is wiped when the request is over.
 //!
-//! Two places only: the value of a header, and the query, where the secret is encoded. A
-//! handle anywhere else, of another instance, or towards a host that its credential is not
-//! for, refuses the request.
+//! Two places only: the value of a header, and the query, where the secret is encoded; in
+//! `Authorization: Basic` also within what is encoded there, `user:` and a handle. A handle
+//! anywhere else, of another instance, or towards a host that its credential is not for,
+//! refuses the request.
 
+use base64::engine::{
+    DecodePaddingMode,
+    general_purpose::{GeneralPurposeConfig, STANDARD},
+};
+use base64::{Engine as _, alphabet, engine::GeneralPurpose};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use memchr::memmem;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use tidegate_model::Secret;
@@ -31,6 +37,14 @@ pub(crate) enum Misplaced {
     #[error("the secret of credential `{0}` holds characters that do not fit there")]
     Unfit(Box<str>),
 }
+
+/// The scheme of RFC 7617, and what follows it.
+const BASIC: &str = "Basic ";
+/// With or without its padding, as servers take it.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// How a text is written down.
 #[derive(Debug, Clone, Copy)]
@@ -98,8 +112,12 @@ impl Keyring {
             return Err(Misplaced::Place("name of a header"));
         }
         let mut carries = false;
-        for value in headers.values_mut() {
-            if let Some(text) = self.written(value.as_bytes(), origin, Encoding::Plain)? {
+        for (name, value) in headers.iter_mut() {
+            let text = match basic(name, value) {
+                Some(inside) => self.basic(&inside, origin)?,
+                None => self.written(value.as_bytes(), origin, Encoding::Plain)?,
+            };
+            if let Some(text) = text {
                 *value = HeaderValue::from_maybe_shared(Bytes::from_owner(text))
                     .map_err(|_| self.unfit(value.as_bytes()))?;
                 value.set_sensitive(true);
@@ -139,6 +157,26 @@ impl Keyring {
         Ok(Some(whole))
     }
 
+    /// The value of a header `Authorization: Basic` with secrets in place of handles.
+    fn basic(
+        &self,
+        inside: &[u8],
+        origin: &Origin,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Misplaced> {
+        let Some(text) = self.written(inside, origin, Encoding::Plain)? else { return Ok(None) };
+        // In a header they would be refused; here nobody would see them any more.
+        if text.iter().any(u8::is_ascii_control) {
+            return Err(self.unfit(inside));
+        }
+        let length = text.len().div_ceil(3) * 4;
+        let mut whole = Zeroizing::new(vec![0; BASIC.len() + length]);
+        let (scheme, rest) = whole.split_at_mut(BASIC.len());
+        scheme.copy_from_slice(BASIC.as_bytes());
+        // The room is exactly what it takes.
+        STANDARD.encode_slice(&*text, rest).map_err(|_| self.unfit(inside))?;
+        Ok(Some(whole))
+    }
+
     fn parts<'a>(&self, text: &'a [u8], origin: &Origin) -> Result<Vec<Part<'a>>, Misplaced> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -169,6 +207,15 @@ impl Keyring {
         let credential = handle.and_then(|handle| self.meant(handle));
         Misplaced::Unfit(credential.map_or("", CredentialHandle::name).into())
     }
+}
+
+/// What is encoded in a header `Authorization: Basic`, where that holds a handle.
+fn basic(name: &HeaderName, value: &HeaderValue) -> Option<Vec<u8>> {
+    let (scheme, encoded) = value.as_bytes().split_at_checked(BASIC.len())?;
+    if *name != header::AUTHORIZATION || !scheme.eq_ignore_ascii_case(BASIC.as_bytes()) {
+        return None;
+    }
+    LENIENT.decode(encoded.trim_ascii()).ok().filter(|inside| holds_handle(inside))
 }
 
 /// Whether a text holds something of the shape of a handle, of this or another instance.

@@ -1,8 +1,9 @@
 //! Takes secrets out of what a server sends back.
 //!
-//! A server may repeat what it was sent, now or later. Every exact copy of a secret, also
-//! percent-encoded or within JSON text, becomes stars of the same length, so that lengths
-//! and frames stay true. Bytes that may be the beginning of a copy wait for the next piece.
+//! A server may repeat what it was sent, now or later. Every copy of a secret, also in the
+//! forms in which others write it down ([`encoded`]), becomes stars of the same length, so
+//! that lengths and frames stay true. Bytes that may be the beginning of a copy wait for the
+//! next piece. What is read is searched once for each form, at most eleven times a secret.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -10,7 +11,7 @@ use memchr::memmem;
 use tidegate_model::Secret;
 use zeroize::Zeroizing;
 
-use super::exchange::Encoding;
+use super::encoded;
 
 const STAR: u8 = b'*';
 
@@ -32,12 +33,9 @@ impl Mask {
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let mut needles: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         for secret in secrets {
-            let text = secret.expose();
-            for encoding in [Encoding::Plain, Encoding::Percent, Encoding::Json] {
-                let mut needle = Zeroizing::new(Vec::with_capacity(encoding.length(text)));
-                encoding.write(text, &mut needle);
-                if !needle.is_empty() && !needles.contains(&needle) {
-                    needles.push(needle);
+            for form in encoded::forms(secret.expose()) {
+                if !needles.contains(&form) {
+                    needles.push(form);
                 }
             }
         }
@@ -78,9 +76,12 @@ impl Mask {
     fn undecided(&self, text: &[u8]) -> usize {
         let of = |needle: &[u8]| {
             let most = needle.len().saturating_sub(1).min(text.len());
-            (1..=most).rev().find(|length| {
-                needle.get(..*length).is_some_and(|beginning| text.ends_with(beginning))
-            })
+            let tail = text.get(text.len() - most..).unwrap_or_default();
+            // The first of them leaves the longest rest.
+            memchr::memchr_iter(*needle.first()?, tail)
+                .filter_map(|at| tail.get(at..))
+                .find(|rest| needle.starts_with(rest))
+                .map(<[u8]>::len)
         };
         self.needles.iter().filter_map(|needle| of(needle)).max().unwrap_or(0)
     }
@@ -172,6 +173,14 @@ mod tests {
             (&["a b/c"], "a%20b%2Fc a b/c", "********* *****"),
             (&["q\"q"], r#"{"x":"q\"q"}"#, r#"{"x":"****"}"#),
             (&["canary", "nary"], "nary canary", "**** ******"),
+            (
+                &["canary-1"],
+                "63616e6172792d31 63616E6172792D31",
+                "**************** ****************",
+            ),
+            // As base64: alone, after two bytes, after three, after one.
+            (&["canary-1"], "Y2FuYXJ5LTE= dTpjYW5hcnktMQ==", "**********E= dTp**********Q=="),
+            (&["canary-1"], "dXM6Y2FuYXJ5LTE= eGNhbmFyeS0x", "dXM6**********E= eG**********"),
             (&[], "canary", "canary"),
             (&[""], "canary", "canary"),
         ] {

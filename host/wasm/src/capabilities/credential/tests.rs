@@ -1,3 +1,4 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
 use tidegate_wire::client::egress::Origin;
 
@@ -40,6 +41,54 @@ fn a_secret_takes_the_place_of_its_handle() {
     assert_eq!(value, &format!("Bearer {CANARY};{CANARY}"));
     assert_eq!(sent.path, "/x?a=can%2Fary%2B1&b=can%2Fary%2B1");
     assert!(!format!("{:?}", sent.headers).contains(CANARY));
+}
+
+#[test]
+fn a_handle_within_basic_is_exchanged_there() {
+    let keyring = keyring();
+    let handle = keyring.handle("key").unwrap();
+    let api = "https://api.example.com/";
+    for (inside, expected) in [
+        (format!("ae:{handle}"), format!("ae:{CANARY}")),
+        (format!("{handle}:"), format!("{CANARY}:")),
+        (handle.clone(), CANARY.to_owned()),
+        (format!("{handle}:{handle}"), format!("{CANARY}:{CANARY}")),
+    ] {
+        let expected = format!("Basic {}", STANDARD.encode(expected));
+        for header in [
+            format!("Basic {}", STANDARD.encode(&inside)),
+            format!("basic  {}", STANDARD.encode(&inside)),
+            format!("BASIC {}", STANDARD.encode(&inside).trim_end_matches('=')),
+        ] {
+            let sent = exchange(&keyring, api, &header).unwrap();
+            let value = &sent.headers[header::AUTHORIZATION];
+            assert!(sent.carries && value.is_sensitive(), "{header}");
+            assert_eq!(value, &expected, "{header}");
+        }
+    }
+    // What stands there in the open is exchanged as in any header.
+    let sent = exchange(&keyring, api, &format!("Basic {handle}")).unwrap();
+    assert_eq!(sent.headers[header::AUTHORIZATION], format!("Basic {CANARY}"));
+
+    let other = self::keyring().handle("key").unwrap();
+    let odd = keyring.handle("odd").unwrap();
+    let basic = |inside: &str| format!("Basic {}", STANDARD.encode(inside));
+    for (url, header, expected) in [
+        ("https://evil.org/", basic(&format!("ae:{handle}")), Misplaced::Host("key".into())),
+        (api, basic(&format!("ae:{other}")), Misplaced::Stranger),
+        (api, basic(&format!("ae:{odd}")), Misplaced::Unfit("odd".into())),
+        (api, basic(&format!("a\ne:{handle}")), Misplaced::Unfit("key".into())),
+    ] {
+        let found = exchange(&keyring, url, &header).map(|sent| sent.path);
+        assert_eq!(found, Err(expected), "{url} {header}");
+    }
+    for header in ["Basic", "Basic ", "Basic !", "Basic YTpi", "Bearer YTpi"] {
+        let sent = exchange(&keyring, api, header).unwrap();
+        assert_eq!(
+            (sent.carries, &sent.headers[header::AUTHORIZATION]),
+            (false, &header.parse().unwrap())
+        );
+    }
 }
 
 #[test]
