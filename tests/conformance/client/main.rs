@@ -63,6 +63,9 @@ async fn main() -> Result<()> {
         egress: Egress::new(Resolver::System, None)?,
         secrets: BTreeMap::new(),
         environment: BTreeMap::new(),
+        vault: None,
+        org: "suite".to_owned(),
+        machines: None,
     };
     let connector = open(id.clone(), &spec, &parts)?;
     let listed = connector

@@ -98,7 +98,7 @@ impl Permits {
         let context = RequestContext { at: now, ..RequestContext::default() };
         let permitted = self.policies.authorize(&self.caller, call, &context);
         let permitted = permitted.map_err(|_| anyhow!("the policy that permits all refused"))?;
-        let injection = connector.credential().obtain(&permitted)?;
+        let injection = connector.credential().obtain(&permitted).await?;
         let mut record = self.audit.open(id, OrgId::default_org(), method);
         let receipt = record.intent(&permitted).await?;
         record.done().await?;
