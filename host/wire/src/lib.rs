@@ -5,6 +5,7 @@
 //! `client` every outbound byte. Knows no store, no policy, no guest and no tool's meaning.
 //! Start with [`json`] for what is accepted, then [`mcp`] for what it says.
 
+pub mod bridge;
 pub mod client;
 pub mod hosted;
 pub mod json;

@@ -104,7 +104,7 @@ impl Profile {
 
     /// The members of a `ClientCapabilities` object with just this, braces left out.
     /// `roots.listChanged` is written for legacy servers alone, the only ones that know it.
-    pub(super) fn write(self, out: &mut String, legacy: bool) {
+    pub(crate) fn write(self, out: &mut String, legacy: bool) {
         let mut member = |yes: bool, text: &str| {
             if yes {
                 if !out.is_empty() && !out.ends_with('{') {

@@ -8,8 +8,8 @@
 //! A legacy server has one session for everybody and is told of a client that can do all
 //! that the gateway can carry; what a client cannot do is refused in its name.
 
-mod child;
-mod lines;
+pub(crate) mod child;
+pub(crate) mod lines;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

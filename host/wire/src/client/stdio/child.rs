@@ -24,13 +24,15 @@ const LINES_PER_SECOND: u32 = 200;
 
 /// A running process. Ends when [`Child::stopping`] is set, or by itself.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(crate) struct Child {
+    pid: Option<u32>,
     stop: CancellationToken,
-    gone: watch::Receiver<bool>,
+    /// How it ended, once it has.
+    gone: watch::Receiver<Option<String>>,
 }
 
 impl Child {
-    pub(super) fn spawn(
+    pub(crate) fn spawn(
         command: &Command,
         name: &str,
     ) -> Result<(Self, ChildStdin, ChildStdout), PeerError> {
@@ -62,27 +64,38 @@ impl Child {
         };
         tracing::info!(connector = name, program = command.program, pid = child.id(), "started");
         let stop = CancellationToken::new();
-        let (gone_tx, gone) = watch::channel(false);
+        let (gone_tx, gone) = watch::channel(None);
+        let pid = child.id();
         tokio::spawn(log(stderr, name.to_owned()));
         tokio::spawn(supervise(child, stop.clone(), gone_tx, name.to_owned()));
-        Ok((Self { stop, gone }, stdin, stdout))
+        Ok((Self { pid, stop, gone }, stdin, stdout))
     }
 
-    pub(super) fn stopping(&self) -> CancellationToken {
+    pub(crate) fn stopping(&self) -> CancellationToken {
         self.stop.clone()
     }
 
     /// Waits until the process is gone.
-    pub(super) async fn gone(&self) {
+    pub(crate) async fn gone(&self) {
         // An error means that the task which would tell is gone, and the process with it.
-        drop(self.gone.clone().wait_for(|gone| *gone).await);
+        drop(self.gone.clone().wait_for(Option::is_some).await);
+    }
+
+    /// How it ended, once it has, in words.
+    pub(crate) fn ended(&self) -> Option<String> {
+        self.gone.borrow().clone()
+    }
+
+    /// Its process id, as long as it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid.filter(|_| self.gone.borrow().is_none())
     }
 }
 
 async fn supervise(
     mut child: tokio::process::Child,
     stop: CancellationToken,
-    gone: watch::Sender<bool>,
+    gone: watch::Sender<Option<String>>,
     name: String,
 ) {
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -114,11 +127,17 @@ async fn supervise(
     };
     // What the process itself has started goes with it.
     signal(Signal::KILL);
-    match status {
-        Ok(status) => tracing::info!(connector = name, %status, "ended"),
-        Err(error) => tracing::warn!(connector = name, %error, "its end could not be awaited"),
-    }
-    gone.send_replace(true);
+    let how = match status {
+        Ok(status) => {
+            tracing::info!(connector = name, %status, "ended");
+            status.to_string()
+        }
+        Err(error) => {
+            tracing::warn!(connector = name, %error, "its end could not be awaited");
+            error.to_string()
+        }
+    };
+    gone.send_replace(Some(how));
     // The streams end by themselves, once read to their end; unless somebody who left the
     // group still holds them.
     if timeout(PATIENCE, stop.cancelled()).await.is_err() {

@@ -76,7 +76,8 @@ fn take(channel: &Arc<Channel>, line: Line) {
     }
 }
 
-async fn write(
+/// Writes each message of the queue as one line, until `stop` is set or the stream ends.
+pub(crate) async fn write(
     mut writer: impl AsyncWrite + Unpin,
     mut queue: mpsc::Receiver<Vec<u8>>,
     stop: CancellationToken,
