@@ -14,6 +14,7 @@ mod door;
 mod grant;
 mod group;
 mod key;
+mod keys;
 mod login;
 mod logout;
 mod plugin;

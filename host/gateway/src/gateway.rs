@@ -4,7 +4,10 @@
 //! atomic swap, each with its current revision behind another; nothing else in it changes
 //! shape while it runs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::ArcSwap;
 use tidegate_governance::audit::{Audit, Index, Record};
@@ -19,6 +22,7 @@ use crate::{
     config::ProcessConfig,
     facts::FactBook,
     http::pace::Pace,
+    jobs::rotate::Rotation,
     metrics::Metrics,
     notices::Notices,
     organisation::{Foundation, Organisation},
@@ -75,6 +79,8 @@ pub(crate) struct Gateway {
     pub(crate) index: tokio::sync::Mutex<Option<Index>>,
     /// Counters.
     pub(crate) metrics: Metrics,
+    /// What replaces the keys of the store; set once, at start.
+    pub(crate) rotation: OnceLock<Arc<Rotation>>,
     /// Cancelled when the process is told to stop.
     pub(crate) stopping: CancellationToken,
     /// Calls that live without their connection.
@@ -123,6 +129,7 @@ impl Gateway {
             metrics: Metrics::new(Arc::clone(&parts.foundation.figures)),
             foundation: parts.foundation,
             index: tokio::sync::Mutex::default(),
+            rotation: OnceLock::new(),
             stopping: CancellationToken::new(),
             detached: TaskTracker::new(),
             cut: CancellationToken::new(),

@@ -10,6 +10,7 @@ mod cases;
 pub mod cli;
 pub mod config;
 mod control;
+mod exposure;
 mod facts;
 mod figures;
 mod gateway;

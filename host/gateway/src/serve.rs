@@ -42,6 +42,7 @@ use crate::{
         process::{DurabilitySetting, PayloadSetting},
     },
     control::organisations::Organisations,
+    exposure,
     facts::FactBook,
     gateway::{Gateway, Parts},
     http::{
@@ -49,7 +50,7 @@ use crate::{
         listener::{self, Ending},
         ops, router,
     },
-    jobs::{health, index, keep, reap, unfinished},
+    jobs::{health, index, keep, reap, rotate::Rotation, unfinished},
     organisation::Foundation,
     plugin_state::PluginState,
     records::Records,
@@ -88,6 +89,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         )
         .init();
     let config = configuration(&options)?;
+    exposure::no_core_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config, options.config))
 }
@@ -127,7 +129,8 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
     let data = config.data.clone();
     make_private(&data)
         .with_context(|| format!("cannot use the data directory `{}`", data.display()))?;
-    let store = open_store(&config, Arc::clone(&clock)).await?;
+    let kept = open_store(&config, Arc::clone(&clock)).await?;
+    let store: Arc<dyn Store> = Arc::clone(&kept) as Arc<dyn Store>;
     let ring = Arc::clone(store.keyring());
     let Doors { public, ops, socket, tls, url, ops_url } = open_doors(&config).await?;
     let log = open_log(&config, &ring)?;
@@ -142,6 +145,7 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
     let blobs = Arc::new(BlobArea::open(config.data.join(BLOB_DIR), Arc::clone(&ring))?);
     let plugin_state = Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock)));
     let egress = config.egress.open().map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let rotation = Rotation::new(kept, Arc::clone(&blobs), Arc::clone(&clock));
     let foundation = Foundation {
         sandbox: sandbox(&config, &data, &ring, Arc::clone(&clock))?,
         trust: config.trust(),
@@ -165,6 +169,9 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         url: url.clone(),
         foundation,
     }));
+    // The sandbox has opened what it needs of `/proc`.
+    exposure::no_looking_in();
+    let _ = gateway.rotation.set(Arc::clone(&rotation));
     let organisations = Arc::new(Organisations::new(Arc::clone(&gateway), dir));
     if let Err(problems) = organisations.start().await {
         for problem in &problems {
@@ -196,6 +203,7 @@ async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<Ex
         tokio::spawn(index::run(Arc::clone(&gateway), Arc::clone(&store))),
         tokio::spawn(reap::run(Arc::clone(&gateway))),
         tokio::spawn(keep::run(Arc::clone(&gateway))),
+        tokio::spawn(rotation.run(Arc::clone(&gateway))),
         tokio::spawn(Arc::clone(&organisations).watching()),
     ];
     let told_to_stop = told_to_stop()?;
@@ -322,17 +330,19 @@ fn make_private(dir: &Path) -> io::Result<()> {
 async fn open_store(
     config: &ProcessConfig,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<Arc<dyn Store>> {
-    let root = config.root_key();
-    if let Some(parent) = root.parent() {
+) -> anyhow::Result<Arc<EmbeddedStore>> {
+    if let Some(parent) = config.root_key().as_deref().and_then(Path::parent) {
         make_private(parent)
             .with_context(|| format!("cannot use the key directory `{}`", parent.display()))?;
     }
-    let provider = keys::provider(&format!("file:{}", root.display()))?;
+    let (source, environment) = (config.key_provider(), environment());
     let options = SledOptions::new(config.data.join(STORE_DIR));
-    let opened =
-        tokio::task::spawn_blocking(move || EmbeddedStore::sled(options, provider, clock)).await?;
-    let store: Arc<dyn Store> = Arc::new(opened?);
+    let opened = tokio::task::spawn_blocking(move || {
+        let variable = |name: &str| environment.get(name).cloned();
+        let provider = keys::provider_with(&source, &variable)?;
+        EmbeddedStore::sled(options, provider, clock)
+    });
+    let store = Arc::new(opened.await??);
     store.ensure_org(&OrgId::default_org()).await?;
     Ok(store)
 }

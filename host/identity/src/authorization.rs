@@ -179,6 +179,12 @@ impl AuthorizationServer {
         self.keys.rotate().await
     }
 
+    /// Puts a new signing key in use and forgets the others, which somebody else may have:
+    /// tokens signed before are good no more.
+    pub async fn replace_signing_keys(&self) -> Result<(), AuthorizationError> {
+        self.keys.replace_all().await
+    }
+
     /// Asks of an authorization request all that can be asked before anybody signs in. `query`
     /// holds its parameters, decoded, in the order in which they came.
     pub async fn check(

@@ -69,6 +69,11 @@ impl Through {
         }
     }
 
+    /// Whether this is the owner of a process, who names no organisation.
+    pub(super) fn is_about_all(&self, door: &Door) -> bool {
+        matches!(door, Door::Socket(_)) && self.of.org.is_none()
+    }
+
     /// Says an answer: as JSON where that is wanted, else as `words` has it.
     pub(super) fn tell<T: Serialize>(
         &self,

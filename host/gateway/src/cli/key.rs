@@ -40,6 +40,8 @@ pub(super) enum KeyCommand {
     Create(Create),
     /// Take a key that a gateway keeps out of use, at once.
     Revoke(Revoke),
+    /// Replace the keys that everything a gateway keeps is encrypted with.
+    Rotate(super::keys::Rotate),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +111,7 @@ pub(super) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
         KeyCommand::List(list) => block_on(self::list(list)),
         KeyCommand::Create(create) => block_on(self::create(create)),
         KeyCommand::Revoke(revoke) => block_on(self::revoke(revoke)),
+        KeyCommand::Rotate(rotate) => block_on(super::keys::run(rotate)),
     }
 }
 

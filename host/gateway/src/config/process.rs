@@ -66,7 +66,9 @@ impl Default for AuditConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysConfig {
-    /// Where the root key is: `file:PATH`; made on first start. Empty: `root.key` in the data directory.
+    /// Where the root key is. `file:PATH`, made on first start; empty: `root.key` in the data
+    /// directory. `credential:NAME`, a credential of the systemd service. `exec:PROGRAM ARGUMENTS`
+    /// or `unix:SOCKET`, a key service. `env:NAME`, for development only.
     pub provider: String,
 }
 
@@ -246,12 +248,17 @@ impl ProcessConfig {
         Ok(config)
     }
 
-    /// The file that holds the root key.
-    pub fn root_key(&self) -> PathBuf {
-        match self.keys.provider.strip_prefix("file:") {
-            Some(path) => PathBuf::from(path),
-            None => self.data.join("root.key"),
+    /// Where root keys come from.
+    pub fn key_provider(&self) -> String {
+        match self.keys.provider.as_str() {
+            "" => format!("file:{}", self.data.join("root.key").display()),
+            source => source.to_owned(),
         }
+    }
+
+    /// The file that holds the root key, where it is in one.
+    pub fn root_key(&self) -> Option<PathBuf> {
+        self.key_provider().strip_prefix("file:").map(PathBuf::from)
     }
 
     /// Whose components run here.
@@ -270,8 +277,14 @@ impl ProcessConfig {
                 "use the version of tidegate that the directory was written for",
             );
         }
-        if !self.keys.provider.is_empty() && !self.keys.provider.starts_with("file:") {
-            return fault("`keys.provider` is not known", "use `file:PATH`");
+        let provider = self.keys.provider.split_once(':');
+        let is_known = provider.is_some_and(|(kind, rest)| {
+            ["file", "credential", "exec", "unix", "env"].contains(&kind) && !rest.trim().is_empty()
+        });
+        if !self.keys.provider.is_empty() && !is_known {
+            let help = "use `file:PATH`, `credential:NAME`, `exec:PROGRAM ARGUMENTS`, `unix:SOCKET`, \
+                        or `env:NAME` for development";
+            return fault("`keys.provider` is not known", help);
         }
         let url = self.public_url.as_str();
         let schemed = url.is_empty() || url.starts_with("http://") || url.starts_with("https://");

@@ -12,6 +12,7 @@ mod audit;
 mod clients;
 mod config;
 mod door;
+mod encryption;
 mod failed;
 mod grants;
 mod groups;
@@ -37,6 +38,9 @@ pub(crate) use audit::Found;
 pub(crate) use clients::{ClientInfo, ClientPage, ClientRemoved};
 pub(crate) use config::{Applied, Apply};
 pub(crate) use door::{public, router};
+pub(crate) use encryption::{
+    EncryptionStatus, OrgKeyStatus, Retired, Rotated, WantedRetirement, WantedRotation, Whose,
+};
 pub(crate) use failed::Failure;
 pub(crate) use grants::{GrantInfo, GrantPage, Revoked};
 pub(crate) use groups::{GroupChange, GroupInfo, GroupPage, NewGroup, Removed};

@@ -68,6 +68,10 @@ admin_actions! {
     SessionRead = "admin:session_read";
     /// Sign people out.
     SessionEnd = "admin:session_end";
+    /// See which keys seal what is kept, and how much they were used; never the keys.
+    EncryptionRead = "admin:encryption_read";
+    /// Replace the keys that seal what is kept, and end what they protected.
+    EncryptionRotate = "admin:encryption_rotate";
     /// Ask who could call what, and why.
     PolicyExplain = "admin:policy_explain";
     /// Fetch a connector's tools again.

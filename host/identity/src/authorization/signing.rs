@@ -140,6 +140,21 @@ impl SigningKeys {
         Ok(())
     }
 
+    /// Puts a new key in use and forgets all others: what they signed verifies no more.
+    pub(crate) async fn replace_all(&self) -> Result<(), AuthorizationError> {
+        self.rotate().await?;
+        let stays = key_of(&self.keys.load().kid);
+        let mut gone = Vec::new();
+        self.rows
+            .each(Table::Grant, PREFIX, |row| {
+                gone.extend((row.key != stays).then(|| row.key.clone()))
+            })
+            .await?;
+        let delete = |key| self.rows.delete(Table::Grant, key, Expect::Any);
+        self.rows.commit(gone.into_iter().map(delete).collect()).await?;
+        self.reload().await
+    }
+
     /// Puts a new key in use. Where somebody else does so at this moment, theirs is it.
     pub(crate) async fn rotate(&self) -> Result<(), AuthorizationError> {
         let kid = self.keys.load().kid.clone();

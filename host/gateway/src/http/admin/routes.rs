@@ -7,7 +7,7 @@ use tidegate_governance::policy::AdminAction as Admin;
 use super::{
     access,
     asked::Paging,
-    audit, clients, config, grants, groups, keys, lines, me, payload, roles,
+    audit, clients, config, encryption, grants, groups, keys, lines, me, payload, roles,
     route::{
         Body,
         Need::{Action, Own},
@@ -46,6 +46,15 @@ fn operating() -> Vec<Route> {
         route!(POST "/api/v1/plugins/lines", Action(Admin::PluginLogs),
             lines::read(Body<lines::Wanted>) -> lines::AllLines,
             "What the versions of a plugin that run now wrote into their logs"),
+        route!(GET "/api/v1/encryption", Action(Admin::EncryptionRead),
+            encryption::show(()) -> encryption::EncryptionStatus,
+            "The keys that seal what is kept, by name, and how far resealing has come"),
+        route!(POST "/api/v1/encryption/rotate", Action(Admin::EncryptionRotate),
+            encryption::rotate(Body<encryption::WantedRotation>) -> encryption::Rotated,
+            "Replace keys that seal what is kept; everything is resealed in the background"),
+        route!(POST "/api/v1/encryption/retire", Action(Admin::EncryptionRotate),
+            encryption::retire(Body<encryption::WantedRetirement>) -> encryption::Retired,
+            "Give up a root key that no other key is wrapped under"),
     ]
 }
 

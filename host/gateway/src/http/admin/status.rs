@@ -170,7 +170,10 @@ pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Status>, Failed> 
             Vec::new()
         },
         policies: revision.policies.list().iter().map(policy).collect(),
-        notices: revision.notices.iter().map(ToString::to_string).collect(),
+        notices: {
+            let keys = gateway.rotation.get().map(|it| it.notices(&org.id)).unwrap_or_default();
+            revision.notices.iter().map(ToString::to_string).chain(keys).collect()
+        },
         problems: if is_default && asked.is_local() {
             let folders = asked.organisations.problems();
             control.problems().iter().chain(&folders).map(ToString::to_string).collect()

@@ -28,6 +28,8 @@ const TABLE: &[(AdminAction, &str)] = &[
     (AdminAction::GrantRevoke, "a---"),
     (AdminAction::SessionRead, "a---"),
     (AdminAction::SessionEnd, "a---"),
+    (AdminAction::EncryptionRead, "----"),
+    (AdminAction::EncryptionRotate, "----"),
     (AdminAction::PolicyExplain, "aP--"),
     (AdminAction::ConnectorRefresh, "a---"),
     (AdminAction::ToolsApprove, "a---"),

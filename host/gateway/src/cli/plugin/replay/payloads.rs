@@ -52,7 +52,14 @@ pub(super) fn place(
         None => ProcessConfig::read(gateway.unwrap_or(Path::new(".")))
             .map_err(|problem| anyhow::anyhow!("{problem}"))?,
     };
-    let place = Place { key: config.root_key(), data: config.data, org };
+    let Some(key) = config.root_key() else {
+        bail!(
+            "what calls carried is shown without a gateway only where the root key is in a file; \
+             here it is `{}`: start the gateway, and do this again",
+            config.keys.provider
+        )
+    };
+    let place = Place { key, data: config.data, org };
     if !place.audit().is_dir() {
         bail!(
             "there is no audit log in `{}`; name the gateway's directory with --gateway, or its \
