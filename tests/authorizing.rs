@@ -3,9 +3,15 @@
 //!
 //! Everything is found by following challenges, metadata, forms and redirects.
 
+mod anew;
+mod assertions;
 mod bed;
 mod doors;
+mod floods;
 mod pages;
+mod programs;
+mod rotation;
+mod signer;
 mod step_up;
 mod tokens;
 mod way;

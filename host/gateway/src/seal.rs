@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     TaskId,
     /// What a browser is asked to consent to. Sealed anew each time.
     Consent,
+    /// Since when a browser is asked to sign in anew. Sealed anew each time.
+    SignIn,
 }
 
 impl Purpose {
@@ -38,6 +40,7 @@ impl Purpose {
             Self::RequestState => "request-state",
             Self::TaskId => "task-id",
             Self::Consent => "consent",
+            Self::SignIn => "sign-in",
         }
     }
 }
@@ -123,7 +126,7 @@ impl Seals {
         let expiry = expiry.map_or(NEVER, Timestamp::as_millis);
         let plain = [&expiry.to_be_bytes(), payload].concat();
         let nonce = match purpose {
-            Purpose::RequestState | Purpose::Consent => {
+            Purpose::RequestState | Purpose::Consent | Purpose::SignIn => {
                 let mut nonce = [0; NONCE];
                 getrandom::fill(&mut nonce).map_err(|_| NoRandomness)?;
                 nonce

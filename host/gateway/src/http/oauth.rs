@@ -4,6 +4,7 @@
 //! issued and what is, records, answers. Pages for people are in [`authorize`] and [`device`],
 //! what clients call themselves in [`token`] and [`register`].
 
+mod anew;
 pub(super) mod authorize;
 pub(super) mod device;
 pub(super) mod metadata;
@@ -18,6 +19,7 @@ use tidegate_identity::{
 };
 
 use super::{gate::At, pages::view::Asking};
+use crate::identity::trail::Event;
 
 /// An answer in JSON, which pages from anywhere may read, and nobody keeps.
 fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
@@ -33,6 +35,20 @@ fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// Puts on record what a program did. Where no row can be written the program is told in the
+/// form that it reads (RFC 6749 section 5.2), and nothing it asked for is handed out.
+async fn noted(at: &At, method: &str, event: Event<'_>) -> Result<(), Response<Body>> {
+    at.note(method, event).await.map_err(|_| unrecorded())
+}
+
+/// The answer to a program whose request could not be put on record.
+fn unrecorded() -> Response<Body> {
+    let words = "this could not be recorded: try again";
+    let body =
+        serde_json::json!({ "error": "temporarily_unavailable", "error_description": words });
+    json(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
 }
 
 /// The answer to a browser that asks whether a page from elsewhere may call this. It may,

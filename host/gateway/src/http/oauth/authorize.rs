@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use tidegate_identity::{
-    authorization::{AuthorizationRequest, DenyReason, RequestRefused, SignInFacts},
-    login::Session,
+use tidegate_identity::authorization::{
+    AuthorizationRequest, DenyReason, RequestRefused, SignInFacts,
 };
 use tidegate_model::RefusalCode;
 
-use super::asking;
+use super::{anew::Anew, asking};
 use crate::{
     http::{
         cookies::form_token,
@@ -29,8 +28,6 @@ use crate::{
 
 /// How long somebody may think about what they are asked.
 const THINKS: Duration = Duration::from_secs(600);
-/// A session as young as this counts where a client wants its person to sign in anew.
-const FRESH: Duration = Duration::from_secs(120);
 /// The form that agrees or does not.
 const FORM: &str = "consent";
 
@@ -56,10 +53,15 @@ async fn asked(at: &At) -> Result<Response<Body>, Refused> {
         Err(RequestRefused::Redirect(location)) => return Ok(sent(at, location.as_str())),
         Err(RequestRefused::Page(sentence)) => return Ok(not_known(at, &sentence)),
     };
-    let visitor = at.visitor().await?.filter(|visitor| is_fresh(at, &request, &visitor.session));
+    let asked_anew = Anew::of(at, &request);
+    let visitor = at.visitor().await?;
+    let visitor = visitor.filter(|visitor| asked_anew.is_enough(&visitor.session));
     let Some(visitor) = visitor else {
         if request.is_silent {
             return Ok(denied(at, &request, DenyReason::LoginRequired));
+        }
+        if let Some(page) = asked_anew.begin(at)? {
+            return Ok(page);
         }
         let asking = asking(at, &request, false);
         let email = request.login_hint.clone().unwrap_or_default();
@@ -101,16 +103,6 @@ async fn decided(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     may_connect(at, &visitor, &request).await?;
     let location = approved(at, &visitor, &request).await?;
     Ok(with_cookie(onward(at.base(), "Connected", &location), visitor.cookie))
-}
-
-/// Whether a session is as young as the client wants it.
-fn is_fresh(at: &At, request: &AuthorizationRequest, session: &Session) -> bool {
-    let now = at.gateway.clock.now();
-    let is_new = now < session.created.after(FRESH);
-    let is_young = request
-        .max_age
-        .is_none_or(|seconds| now <= session.auth_time.after(Duration::from_secs(seconds)));
-    is_new || (is_young && !request.wants_sign_in)
 }
 
 /// Sends the client away if policy does not let this person connect.

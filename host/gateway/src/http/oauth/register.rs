@@ -6,7 +6,7 @@ use serde_json::json;
 use tidegate_identity::authorization::registration::{MAX_REQUEST, RegistrationRefused};
 use tidegate_model::RefusalCode;
 
-use super::json;
+use super::{json, noted};
 use crate::{
     http::{
         gate::{At, Open},
@@ -42,8 +42,8 @@ pub(in crate::http) async fn register(Open(at): Open, body: Body) -> Response<Bo
                 note: format!("client {} registered itself", client.id),
                 ..Event::default()
             };
-            match at.note("identity:register", event).await {
-                Err(refused) => refused.into(),
+            match noted(&at, "identity:register", event).await {
+                Err(response) => response,
                 Ok(()) => json(StatusCode::CREATED, registered.answer.expose().to_owned()),
             }
         }
@@ -66,12 +66,12 @@ async fn turned_away(at: &At, why: &RegistrationRefused) -> Response<Body> {
         }
         RegistrationRefused::Off => {
             let answer = refused(StatusCode::FORBIDDEN, "access_denied", &sentence);
-            at.note("identity:register", event).await.err().map_or(answer, Response::from)
+            noted(at, "identity:register", event).await.err().unwrap_or(answer)
         }
         RegistrationRefused::Full => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let answer = refused(status, "temporarily_unavailable", &sentence);
-            at.note("identity:register", event).await.err().map_or(answer, Response::from)
+            noted(at, "identity:register", event).await.err().unwrap_or(answer)
         }
         RegistrationRefused::Store(_) | RegistrationRefused::Random => {
             at.log(why);

@@ -3,10 +3,10 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use tidegate_identity::authorization::{ErrorCode, Form, Pending, TokenRefused};
+use tidegate_identity::authorization::{ErrorCode, Form, Pending, TokenRefused, client::GrantType};
 use tidegate_model::RefusalCode;
 
-use super::json;
+use super::{json, noted};
 use crate::{
     http::{
         gate::{At, Fields, Open},
@@ -73,23 +73,26 @@ async fn issue(at: &At, pending: Pending) -> Response<Body> {
         ..Event::default()
     };
     if let Err(why) = at.revision.may_use(&caller, &resource, &at.circumstances()) {
-        let noted = at.note("identity:token", event.forbidden(&why)).await;
-        return noted.err().map_or_else(
-            || {
-                refused(&refusal(
-                    ErrorCode::AccessDenied,
-                    "a policy does not let this caller connect",
-                ))
-            },
-            Response::from,
-        );
+        let noted = noted(at, "identity:token", event.forbidden(&why)).await;
+        let words = "a policy does not let this caller connect";
+        let answer = || refused(&refusal(ErrorCode::AccessDenied, words));
+        return noted.err().unwrap_or_else(answer);
     }
-    match at.identity.server.issue(pending).await {
-        Err(why) => turned_away(at, "identity:token", &why).await,
-        Ok(reply) => match at.note("identity:token", event).await {
-            Err(refused) => refused.into(),
-            Ok(()) => json(StatusCode::OK, reply.to_json().expose().to_owned()),
-        },
+    let is_refresh = pending.way() == GrantType::RefreshToken;
+    let reply = match at.identity.server.issue(pending).await {
+        Ok(reply) => reply,
+        Err(why) => return turned_away(at, "identity:token", &why).await,
+    };
+    match noted(at, "identity:token", event).await {
+        Ok(()) => json(StatusCode::OK, reply.to_json().expose().to_owned()),
+        Err(response) => {
+            // Nobody gets what was issued. A client that refreshed may ask again; whatever is
+            // new would be a grant that no one knows of.
+            if !is_refresh && let Err(error) = at.identity.server.revoke_grant(reply.grant).await {
+                at.log(&error);
+            }
+            response
+        }
     }
 }
 
@@ -110,10 +113,8 @@ pub(in crate::http) async fn revoke(Open(at): Open, body: Body) -> Response<Body
                 given_up.client, given_up.grant, given_up.user
             );
             let event = Event { source: Some(at.source), note, ..Event::default() };
-            match at.note("identity:revoke", event).await {
-                Err(refused) => refused.into(),
-                Ok(()) => json(StatusCode::OK, Body::empty()),
-            }
+            let noted = noted(&at, "identity:revoke", event).await;
+            noted.err().unwrap_or_else(|| json(StatusCode::OK, Body::empty()))
         }
     }
 }
@@ -176,7 +177,7 @@ async fn turned_away(at: &At, method: &str, why: &TokenRefused) -> Response<Body
         refused: Some((code, why.sentence.clone().into_owned())),
         ..Event::default()
     };
-    at.note(method, event).await.err().map_or_else(|| refused(why), Response::from)
+    noted(at, method, event).await.err().unwrap_or_else(|| refused(why))
 }
 
 /// A refusal as RFC 6749 section 5.2 has it.
