@@ -12,6 +12,8 @@ mod settings;
 mod style;
 mod tool;
 
+use std::mem::ManuallyDrop;
+
 use serde_json::{Map, Value};
 use tidegate_plugin::{
     Connector, Context, Description, Failure,
@@ -22,14 +24,15 @@ use answer::Content;
 use settings::Settings;
 
 struct OpenApi {
-    settings: Settings,
+    /// Never taken apart: the memory ends with the instance, and a document has many parts.
+    settings: ManuallyDrop<Settings>,
 }
 
 impl Connector for OpenApi {
     const SCHEMA: &'static str = include_str!("../schema.json");
 
     fn configure(config: &str) -> Result<Self, String> {
-        Settings::read(config).map(|settings| Self { settings })
+        Settings::read(config).map(|settings| Self { settings: ManuallyDrop::new(settings) })
     }
 
     fn describe(&self) -> Description {
@@ -53,11 +56,10 @@ impl Connector for OpenApi {
     }
 
     fn call(&self, context: &Context, json: &str) -> Result<String, Failure> {
-        let tools = tool::tools(&self.settings);
-        let tool = tools.iter().find(|tool| tool.name == context.target);
+        let tool = tool::tool(&self.settings, &context.target);
         let tool = tool.filter(|tool| tool.definition(&self.settings).is_ok());
         let operation =
-            tool.and_then(|tool| tool.operation.as_ref().ok()).ok_or(Failure::Unknown)?;
+            tool.as_ref().and_then(|tool| tool.operation.as_ref().ok()).ok_or(Failure::Unknown)?;
         let arguments: Map<String, Value> = arguments(json)?;
         let request = request::request(&self.settings, operation, &arguments)?;
         let wrapped = self.settings.output_schemas

@@ -1,5 +1,7 @@
 //! Operations as tools: their names, definitions, and which operation a name means.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -19,30 +21,30 @@ const LONGEST_NAME: usize = 64;
 
 /// Every operation that the configuration wants, by path and method.
 pub(crate) fn tools(settings: &Settings) -> Vec<Tool<'_>> {
-    let mut tools: Vec<Tool<'_>> = Vec::new();
-    for place in settings.document.operations() {
-        let mut name = name(place);
-        // Numbered over all operations, so that a filter does not change what a name means.
-        let doubles = tools.iter().filter(|tool| base(&tool.name) == name).count();
-        if doubles > 0 {
-            name = format!("{name}.{}", doubles + 1);
-        }
-        tools.push(Tool { name, operation: Operation::read(&settings.document, place) });
-    }
-    tools.retain(|tool| {
-        let tags = match &tool.operation {
-            Ok(operation) => operation.place.operation.get("tags").and_then(Value::as_array),
-            Err(_) => None,
-        };
-        let tags: Vec<&str> = tags.into_iter().flatten().filter_map(Value::as_str).collect();
-        settings.wants(&tool.name, &tags)
-    });
-    tools
+    named(settings).map(|(name, place)| Tool::read(name, settings, place)).collect()
 }
 
-/// A name without its number.
-fn base(name: &str) -> &str {
-    name.rsplit_once('.').map_or(name, |(base, _)| base)
+/// The one of this name, if it is wanted. No other operation is read for it.
+pub(crate) fn tool<'d>(settings: &'d Settings, name: &str) -> Option<Tool<'d>> {
+    let (name, place) = named(settings).find(|(known, _)| known == name)?;
+    Some(Tool::read(name, settings, place))
+}
+
+/// The wanted operations by name.
+fn named(settings: &Settings) -> impl Iterator<Item = (String, Place<'_>)> {
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let all = settings.document.operations().map(move |place| {
+        let name = name(place);
+        // Numbered over all operations, so that a filter does not change what a name means.
+        let number = taken.entry(name.clone()).or_default();
+        *number += 1;
+        (if *number > 1 { format!("{name}.{number}") } else { name }, place)
+    });
+    all.filter(|(name, place)| {
+        let tags = place.operation.get("tags").and_then(Value::as_array);
+        let tags: Vec<&str> = tags.into_iter().flatten().filter_map(Value::as_str).collect();
+        settings.wants(name, &tags)
+    })
 }
 
 /// The operation's id, or its method and path, in the characters of tool names.
@@ -60,7 +62,11 @@ fn name(place: Place<'_>) -> String {
     name.trim_end_matches('_').to_owned()
 }
 
-impl Tool<'_> {
+impl<'d> Tool<'d> {
+    fn read(name: String, settings: &'d Settings, place: Place<'d>) -> Self {
+        Self { name, operation: Operation::read(&settings.document, place) }
+    }
+
     /// The MCP definition; the error says why there is none.
     pub(crate) fn definition(&self, settings: &Settings) -> Result<Value, String> {
         let operation = self.operation.as_ref().map_err(Clone::clone)?;
