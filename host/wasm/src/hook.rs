@@ -19,7 +19,7 @@ use crate::{
     lines::Line,
     pace::{Pace, Paced},
     recipe::Recipe,
-    spares::Spares,
+    spares::{self, Spares},
     state::{Circumstances, State, Stop},
     world::{Guest, Pending, World},
 };
@@ -208,7 +208,7 @@ impl<'p> Work<'p> {
     }
 
     /// Says how it ended, and counts it. What the guest said is checked once its instance is
-    /// gone; a check that fails is the guest's fault like any other.
+    /// gone, or on its way; a check that fails is the guest's fault like any other.
     pub(crate) fn end<T, U>(
         mut self,
         said: Option<wasmtime::Result<T>>,
@@ -227,9 +227,12 @@ impl<'p> Work<'p> {
             }
             None => Err(self.stopped(Stop::Deadline)),
         };
-        let Self { mut tally, store, pace, .. } = self;
+        let Self { mut tally, store, ready, pace, _permits: [permit, _place], .. } = self;
         tally.prepared.counters.took(store.data().meter.taken(), pace.spent());
-        drop(store);
+        match ready {
+            Some(_) => spares::retire(store, permit),
+            None => drop((store, permit)),
+        }
         let checked = said.and_then(check);
         tally.end(checked.as_ref().map(|(said, _)| *said));
         checked.map(|(_, value)| value)

@@ -139,9 +139,16 @@ impl Meter {
     }
 }
 
+impl Meter {
+    /// Gives back what the instance has taken; it does not run again.
+    pub(crate) fn give_back(&mut self) {
+        self.budget.give(std::mem::take(&mut self.taken));
+    }
+}
+
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.budget.give(self.taken);
+        self.give_back();
     }
 }
 

@@ -5,7 +5,8 @@
 //! makes it quick: the pages and tables that a language needs for any call are in place by
 //! then, and it has seen no call. They belong to one binding (so to one version and one
 //! configuration), are made one at a time in the background while the pool has plenty of room,
-//! give way when it has none, and go when nobody has called for a minute.
+//! give way when it has none, and go when nobody has called for a minute. One that has served
+//! is put away beside whoever waits for what it said.
 
 use std::{
     fmt,
@@ -174,6 +175,18 @@ impl Spares {
 
     fn ready(&self) -> MutexGuard<'_, Vec<Spare>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets an instance that has served go, in a task of its own: to put back what a language has
+/// written takes as long as a call. Its place in the pool is free when it is gone.
+pub(crate) fn retire(mut store: Store<State>, permit: OwnedSemaphorePermit) {
+    // Whoever needs memory now must not be refused for the sake of what goes anyway.
+    store.data_mut().meter.give_back();
+    let gone = move || drop((store, permit));
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(async move { gone() })),
+        Err(_) => gone(),
     }
 }
 
