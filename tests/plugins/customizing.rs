@@ -90,3 +90,35 @@ async fn an_observed_customizer_changes_nothing_and_says_what_it_would() {
     gateway.write("plugins/retool.toml", &plugin("retool", RETOOL));
     until_tools(&gateway, &["say", "gone"]).await;
 }
+
+#[tokio::test]
+async fn the_last_word_on_a_tool_is_by_order_and_then_by_name() {
+    let mock = Mock::start(Era::Modern, vec![MockTool::echo("echo")]).await;
+    let bound = |title: &str, more: &str, binding: &str| {
+        let config = format!("[config.tools.echo]\ntitle = \"{title}\"\n{more}\n");
+        plugin("retool", &config).replace("vmcp = \"main\"", binding)
+    };
+    let here = |order: i32| format!("vmcp = \"main\", order = {order}");
+    // What stands for the tool alone counts where it comes first.
+    let twice = |first: i32, then: i32| {
+        format!("tool = \"up/echo\", order = {first} }}, {{ order = {then}")
+    };
+    let described = "description = \"of a\"";
+    for (what, a, b, c, last) in [
+        ("by order", here(3), here(1), here(2), "a"),
+        ("below nothing", here(-3), here(-1), here(-2), "b"),
+        ("the same by name", here(0), here(0), here(0), "c"),
+        ("by the binding that fits", twice(9, 0), here(5), twice(1, 20), "a"),
+    ] {
+        let gateway = Setup::simple(&mock)
+            .file("plugins/a.toml", &bound("a", described, &a))
+            .file("plugins/b.toml", &bound("b", "", &b))
+            .file("plugins/c.toml", &bound("c", "", &c))
+            .start()
+            .await;
+        let tools = gateway.client("alice", "main").tools().await;
+        assert_eq!(tools[0]["title"], last, "{what}");
+        // What nobody else says stays, whatever the order.
+        assert_eq!(tools[0]["description"], "of a", "{what}");
+    }
+}

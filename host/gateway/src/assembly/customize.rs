@@ -19,8 +19,12 @@ use tidegate_wasm::{Failure, Scope, ToolEdit};
 use super::{Offers, bindings::PluginBinding};
 use crate::config::{Problem, plugin::ModeSetting};
 
-/// What customizers did, for each virtual MCP, connector and original name.
-pub(super) type Edits = HashMap<(VmcpId, ConnectorId, ToolName), Vec<CustomizerEdit>>;
+/// A tool as it is published through one virtual MCP.
+type Place = (VmcpId, ConnectorId, ToolName);
+
+/// What customizers did, for each virtual MCP, connector and original name; in the order in
+/// which it is laid over the tool.
+pub(super) type Edits = HashMap<Place, Vec<CustomizerEdit>>;
 
 /// What one customizer last did at one place: every tool that it was shown, with its edit if
 /// it made one.
@@ -36,8 +40,9 @@ pub(crate) struct LastGood(Mutex<AllGood>);
 /// What came of running all customizers.
 #[derive(Debug, Default)]
 pub(super) struct Customized {
-    /// What is laid over the tools.
-    pub(super) edits: Edits,
+    /// What is laid over the tools, each with its place in the order; customizers of the same
+    /// order come in the order of their names.
+    edits: HashMap<Place, Vec<(i32, CustomizerEdit)>>,
     /// The customizers that failed, and what holds instead.
     pub(super) failed: Vec<Failed>,
     good: AllGood,
@@ -74,7 +79,12 @@ impl LastGood {
 impl Customized {
     /// The edits, and what is good of them for the next time.
     pub(super) fn take(self) -> (Edits, AllGood) {
-        (self.edits, self.good)
+        let in_order = |mut edits: Vec<(i32, CustomizerEdit)>| {
+            edits.sort_by_key(|(order, _)| *order);
+            edits.into_iter().map(|(_, edit)| edit).collect()
+        };
+        let edits = self.edits.into_iter().map(|(place, edits)| (place, in_order(edits)));
+        (edits.collect(), self.good)
     }
 
     /// An error where any customizer failed that is not only observed.
@@ -84,7 +94,9 @@ impl Customized {
     }
 }
 
-/// Runs every customizer over the tools of every place where it is bound.
+/// Runs every customizer over the tools of every place where it is bound. Each is shown the
+/// tools as their connectors gave them; where several edit one, the order of their bindings
+/// says whose edit comes last.
 pub(super) async fn customize(
     org: &OrgId,
     vmcps: &[VirtualMcp],
@@ -153,7 +165,8 @@ async fn at(
             None => withheld(),
         };
         let key = (scope.vmcp.clone(), scope.connector.clone(), tool.name.clone());
-        all.edits.entry(key).or_default().push(edit);
+        let order = plugin.order(&scope.vmcp, tool).unwrap_or_default();
+        all.edits.entry(key).or_default().push((order, edit));
     }
     all.good.extend(good.map(|good| (place, good)));
 }

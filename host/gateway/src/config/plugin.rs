@@ -53,7 +53,9 @@ pub struct BindConfig {
     /// Only calls of this tool: `connector/original name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
-    /// Lower numbers run first on the way in and last on the way back.
+    /// Lower numbers run first on the way in and last on the way back. Of several customizers
+    /// that edit one tool, the one with the highest number has the last word. The same number:
+    /// by name.
     pub order: i32,
 }
 
