@@ -21,7 +21,7 @@ use crate::{
     call::{Context, cursor::Cursors, park::table::Parking},
     config::ProcessConfig,
     facts::FactBook,
-    http::pace::Pace,
+    http::pace::{Pace, Slots},
     jobs::rotate::Rotation,
     metrics::Metrics,
     notices::Notices,
@@ -67,6 +67,8 @@ pub(crate) struct Gateway {
     pub(crate) passwords: Arc<Passwords>,
     /// How often one address may knock where anybody can.
     pub(crate) pace: Pace,
+    /// Fetches of client documents that are under way, by who asked for them.
+    pub(crate) fetches: Arc<Slots>,
     /// Which hosts and pages may speak to the public listener.
     pub(crate) hosts: HostPolicy,
     /// The URL by which clients reach the public listener.
@@ -124,6 +126,7 @@ impl Gateway {
             parking: Parking::default(),
             listening: Places::new(LISTENING, usize::MAX),
             pace: Pace::default(),
+            fetches: Arc::default(),
             hosts: parts.hosts,
             url: parts.url,
             metrics: Metrics::new(Arc::clone(&parts.foundation.figures)),

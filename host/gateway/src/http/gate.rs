@@ -3,7 +3,7 @@
 //! Owns what all of it shares: which organisation, which host, from where, how often, who is
 //! signed in, and that a form came from one of our pages. Knows no route.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -23,7 +23,7 @@ use super::{
     cookies::{self, Cookie},
     listener::Peer,
     mcp,
-    pace::Door,
+    pace::{Door, Slot},
     pages,
 };
 use crate::{
@@ -38,7 +38,6 @@ const FORM: usize = 64 * 1024;
 const FLOW_SECONDS: u64 = 3_600;
 
 /// A request for one organisation, from a host and, where it has one, a page that may ask.
-#[derive(Debug)]
 pub(super) struct At {
     pub(super) gateway: Arc<Gateway>,
     pub(super) identity: Arc<Identity>,
@@ -47,6 +46,16 @@ pub(super) struct At {
     pub(super) source: IpAddr,
     pub(super) parts: Parts,
     params: Vec<(String, String)>,
+}
+
+impl fmt::Debug for At {
+    /// Headers hold credentials, and addresses codes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("At")
+            .field("method", &self.parts.method)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The same, which pages from anywhere may ask: nothing in it depends on cookies.
@@ -197,10 +206,26 @@ impl At {
             return Ok(());
         }
         let words = "Too many requests came from your address in the last minute. Wait a moment.";
+        Err(self.wait(words))
+    }
+
+    fn wait(&self, words: &str) -> Refused {
         let status = StatusCode::TOO_MANY_REQUESTS;
         let mut response = pages::notice(self.base(), status, "Please wait", &[words]);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
-        Err(response.into())
+        response.into()
+    }
+
+    /// A place for as long as a client's document is fetched, where finding this client needs
+    /// that; too many at a time are refused with a page.
+    pub(super) fn may_fetch(&self, client: &str) -> Result<Option<Slot>, Refused> {
+        if !self.identity.server.clients().would_fetch(self.settings(), client) {
+            return Ok(None);
+        }
+        match self.gateway.fetches.take(self.source) {
+            Some(slot) => Ok(Some(slot)),
+            None => Err(self.wait("Too many applications that are new here came from your address at once. Wait a moment.")),
+        }
     }
 
     /// Who is signed in in this browser.

@@ -15,7 +15,7 @@ use tidegate_identity::{
     login::{NewSession, password::PasswordRefused},
     method::session,
 };
-use tidegate_model::Secret;
+use tidegate_model::{Secret, UserId};
 
 use super::{
     cookies::{Cookie, form_token},
@@ -169,7 +169,15 @@ async fn refused(at: &At, email: &str, why: &PasswordRefused) -> Result<String, 
         return Err(at.failed("a password cannot be checked", why).into());
     }
     let sentence = why.to_string();
-    let note = format!("tried as `{}`", email.escape_debug());
+    // Only a name that is known: what is typed in its place may be a password.
+    let directory = &at.identity.directory;
+    let name = email.trim().to_lowercase();
+    let named = UserId::new(&name).ok().and_then(|id| directory.user(&id));
+    let named = named.or_else(|| directory.by_email(&name));
+    let note = match named {
+        Some(person) => format!("tried as `{}`", person.user.id),
+        None => "tried as nobody who is known here".to_owned(),
+    };
     let event = Event { source: Some(at.source), note, ..Event::default() };
     at.note("identity:sign_in", event.unauthenticated(&sentence)).await?;
     Ok(sentence)

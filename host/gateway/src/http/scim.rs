@@ -46,7 +46,7 @@ fn caller(at: &At) -> Option<Caller> {
 
 /// 401, the same for every reason; too many in a minute are not even told that.
 fn stranger(at: &At) -> Response<Body> {
-    if !at.gateway.pace.take(Door::SignIn, at.source) {
+    if !at.gateway.pace.take(Door::Provision, at.source) {
         let words = "too many requests from this address; wait a minute";
         let mut response = refuse(&ScimError::new(StatusCode::TOO_MANY_REQUESTS, words));
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));

@@ -323,7 +323,7 @@ pub enum ClientError {
 pub struct Clients {
     pub(super) ground: Ground,
     pub(super) registrations: Registrations,
-    documents: Documents,
+    pub(super) documents: Documents,
     key_sets: KeySets,
 }
 

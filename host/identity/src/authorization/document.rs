@@ -23,7 +23,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::{
     client::{
         BadMetadata, Client, ClientAuthentication, ClientError, ClientId, ClientKeys, ClientKind,
-        ClientMetadata, WantedAuthentication, object,
+        ClientMetadata, Clients, WantedAuthentication, object,
     },
     fetch::{FetchError, FetchRules, Fetched, fetch},
     jwks::KeySets,
@@ -103,15 +103,20 @@ impl Documents {
         got.client.clone().map(|(client, _)| client).map_err(ClientError::Unusable)
     }
 
+    /// Whether finding this client would begin a fetch now.
+    pub(super) fn would_fetch(&self, id: &ClientId, now: Timestamp) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(id).is_none_or(|it| it.is_over(now))
+    }
+
     /// The fetch to wait for: the last one, or a new one where that is over.
     fn join(&self, id: &ClientId, now: Timestamp) -> Arc<Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |it: &Kept| it.result.get().is_some_and(|got| got.until <= now);
-        if let Some(found) = kept.get(id).filter(|it| !is_over(it)) {
+        if let Some(found) = kept.get(id).filter(|it| !it.is_over(now)) {
             return Arc::clone(found);
         }
         if kept.len() >= MAX_DOCUMENTS && !kept.contains_key(id) {
-            kept.retain(|_, it| !is_over(it));
+            kept.retain(|_, it| !it.is_over(now));
             make_room(&mut kept);
         }
         let before = kept.get(id).and_then(|it| it.result.get()?.client.clone().ok());
@@ -159,6 +164,12 @@ impl Documents {
     }
 }
 
+impl Kept {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.result.get().is_some_and(|got| got.until <= now)
+    }
+}
+
 impl Missed {
     fn of(error: &FetchError) -> Self {
         let why = format!("its document cannot be fetched: {error}");
@@ -186,6 +197,20 @@ fn make_room(kept: &mut HashMap<ClientId, Arc<Kept>>) {
     };
     let least = kept.iter().min_by_key(|(_, it)| worth(it)).map(|(id, _)| id.clone());
     least.and_then(|id| kept.remove(&id));
+}
+
+impl Clients {
+    /// Whether finding this client would fetch a document of others now, which takes up to
+    /// three seconds and one of few places: whoever knows from where a request came bounds how
+    /// many of these one source begins.
+    pub fn would_fetch(&self, settings: &Settings, id: &str) -> bool {
+        let is_document = settings.client_documents
+            && !settings.clients.contains_key(id)
+            && id.starts_with("https://")
+            && check_url(id).is_ok();
+        let id = Some(id).filter(|_| is_document).and_then(|id| ClientId::new(id).ok());
+        id.is_some_and(|id| self.documents.would_fetch(&id, self.ground.clock.now()))
+    }
 }
 
 /// The host of a URL that can be a client's id.

@@ -7,8 +7,10 @@ use tidegate_identity::login::{LoginRefused, LogoutToken};
 
 use crate::{
     http::{
+        cookies::Cookie,
         gate::{At, Open, Refused, plain},
         pace::Door,
+        pages::with_cookie,
     },
     identity::trail::Event,
 };
@@ -41,12 +43,25 @@ pub(in crate::http) async fn front_channel(Open(at): Open) -> Response<Body> {
     }
     let (providers, name) = (&at.identity.providers, at.param("provider"));
     match providers.front_channel(at.settings(), name, &at.query().0) {
-        Ok(token) => match end(&at, &token).await {
-            Ok(()) => answer(StatusCode::OK, Body::empty()),
+        Ok(token) => match told(&at, &token).await {
+            Ok(cookie) => with_cookie(answer(StatusCode::OK, Body::empty()), cookie),
             Err(refused) => refused.into(),
         },
         Err(why) => refused(&at, &why).await,
     }
+}
+
+/// Ends what a page of the provider names. Where the browser sends a cookie along it goes if
+/// nothing is behind it any more: that much anybody may bring about.
+async fn told(at: &At, token: &LogoutToken) -> Result<Option<HeaderValue>, Refused> {
+    end(at, token).await?;
+    if Cookie::Session.read(at.issuer(), &at.parts.headers).is_none() {
+        return Ok(None);
+    }
+    Ok(match at.visitor().await? {
+        Some(visitor) => visitor.cookie,
+        None => Cookie::Session.clear(at.issuer()),
+    })
 }
 
 /// Ends the sessions that a provider has ended, and what was granted in them.

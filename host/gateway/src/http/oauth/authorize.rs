@@ -48,6 +48,7 @@ fn answered(result: Result<Response<Body>, Refused>) -> Response<Body> {
 async fn asked(at: &At) -> Result<Response<Body>, Refused> {
     at.knock(Door::Page)?;
     let query = at.query();
+    let _slot = at.may_fetch(query.one("client_id").unwrap_or_default())?;
     let request = match at.identity.server.check(at.settings(), &query.0).await {
         Ok(request) => request,
         Err(RequestRefused::Redirect(location)) => return Ok(sent(at, location.as_str())),

@@ -1,11 +1,16 @@
 //! A program without a browser shows a code; somebody types it here and lets it in (RFC 8628).
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{Response, StatusCode};
-use tidegate_identity::authorization::{DeviceRequest, SignInFacts};
+use tidegate_identity::authorization::{
+    DeviceRequest, SignInFacts,
+    client::{Client, ClientError},
+};
 use tidegate_model::RefusalCode;
 
-use super::what;
+use super::{known, what};
 use crate::{
     http::{
         cookies::form_token,
@@ -41,18 +46,22 @@ async fn shown(at: &At) -> Result<Response<Body>, Refused> {
 
 async fn decided(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     // Guessing codes is bounded like guessing passwords.
-    at.knock(Door::SignIn)?;
+    at.knock(Door::Device)?;
     let Some(visitor) = at.visitor().await? else { return login::page(at, at.wish()) };
     let form = at.own_form(body, visitor.session.csrf.expose(), FORM).await?;
     let code = form.one("code").unwrap_or_default();
     let found = at.identity.server.device(code).await;
     let found = found.map_err(|error| at.failed("a device cannot be looked up", &error))?;
-    let Some(device) = found else {
+    let client = match &found {
+        Some(device) => client(at, device).await?,
+        None => None,
+    };
+    let Some((device, client)) = found.zip(client) else {
         let words = "No program waits with this code. Look at it again, or start the program anew.";
         return Ok(code_page(at, &visitor, code, Some(words)));
     };
     let done = match form.one("decision") {
-        None => return Ok(confirm_page(at, &visitor, &device, code)),
+        None => return Ok(confirm_page(at, &visitor, (&device, &client), code)),
         Some("allow") => allow(at, &visitor, &device, code).await?,
         Some(_) => {
             let event = Event {
@@ -67,6 +76,16 @@ async fn decided(at: &At, body: Body) -> Result<Response<Body>, Refused> {
     };
     let (title, sentence) = done;
     Ok(pages::notice(at.base(), StatusCode::OK, title, &[sentence]))
+}
+
+/// The client that a device has, where it may still come in.
+async fn client(at: &At, device: &DeviceRequest) -> Result<Option<Arc<Client>>, Refused> {
+    let found = at.identity.server.clients().find(at.settings(), &device.client_id).await;
+    match found {
+        Ok(client) => Ok(Some(client)),
+        Err(ClientError::Unknown | ClientError::Unusable(_)) => Ok(None),
+        Err(error) => Err(at.failed("a client cannot be looked up", &error).into()),
+    }
 }
 
 async fn allow(
@@ -112,10 +131,16 @@ fn code_page(at: &At, visitor: &Visitor, code: &str, problem: Option<&str>) -> R
     pages::page(status, &view::Device { base: at.base(), problem, csrf: &csrf, code })
 }
 
-fn confirm_page(at: &At, visitor: &Visitor, device: &DeviceRequest, code: &str) -> Response<Body> {
+fn confirm_page(
+    at: &At,
+    visitor: &Visitor,
+    (device, client): (&DeviceRequest, &Client),
+    code: &str,
+) -> Response<Body> {
     let page = view::DeviceConfirm {
         base: at.base(),
         client: &device.client_name,
+        known: &known(client.kind, &device.client_id),
         what: &what(at, &device.resource, true),
         who: visitor.person.user.id.as_str(),
         code,

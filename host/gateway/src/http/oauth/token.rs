@@ -3,20 +3,23 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use tidegate_identity::authorization::{ErrorCode, Form, Pending, TokenRefused, client::GrantType};
+use tidegate_identity::authorization::{
+    ErrorCode, Form, Pending, TokenRefused, client::GrantType, client_authentication::Credentials,
+};
 use tidegate_model::RefusalCode;
 
 use super::{json, noted};
 use crate::{
     http::{
         gate::{At, Fields, Open},
-        pace::Door,
+        pace::{Door, Slot},
     },
     identity::trail::Event,
 };
 
-/// Reads a client's form; what is no form is answered as RFC 6749 asks.
-async fn fields(at: &At, body: Body) -> Result<Fields, Response<Body>> {
+/// Reads a client's form; what is no form is answered as RFC 6749 asks. Where the client's
+/// document has to be fetched, there is a place for that.
+async fn fields(at: &At, body: Body) -> Result<(Fields, Option<Slot>), Response<Body>> {
     if !at.gateway.pace.take(Door::Token, at.source) {
         return Err(too_many());
     }
@@ -28,7 +31,12 @@ async fn fields(at: &At, body: Body) -> Result<Fields, Response<Body>> {
         }
         answer
     };
-    at.form(body).await.map_err(bad)
+    let fields = at.form(body).await.map_err(bad)?;
+    // Credentials that cannot be read name nobody; they are refused for that below.
+    let client = Credentials::read(&authorization(at), &fields.0);
+    let client = client.as_ref().map(Credentials::client_id).unwrap_or_default();
+    let slot = at.may_fetch(client).map_err(|_| too_many())?;
+    Ok((fields, slot))
 }
 
 /// The values of a request's `Authorization` headers.
@@ -40,7 +48,7 @@ fn authorization(at: &At) -> Vec<&str> {
 
 /// `POST /oauth/token`.
 pub(in crate::http) async fn token(Open(at): Open, body: Body) -> Response<Body> {
-    let fields = match fields(&at, body).await {
+    let (fields, _slot) = match fields(&at, body).await {
         Ok(fields) => fields,
         Err(response) => return response,
     };
@@ -98,7 +106,7 @@ async fn issue(at: &At, pending: Pending) -> Response<Body> {
 
 /// `POST /oauth/revoke` (RFC 7009): the same answer whatever was presented.
 pub(in crate::http) async fn revoke(Open(at): Open, body: Body) -> Response<Body> {
-    let fields = match fields(&at, body).await {
+    let (fields, _slot) = match fields(&at, body).await {
         Ok(fields) => fields,
         Err(response) => return response,
     };
@@ -121,7 +129,7 @@ pub(in crate::http) async fn revoke(Open(at): Open, body: Body) -> Response<Body
 
 /// `POST /oauth/introspect` (RFC 7662).
 pub(in crate::http) async fn introspect(Open(at): Open, body: Body) -> Response<Body> {
-    let fields = match fields(&at, body).await {
+    let (fields, _slot) = match fields(&at, body).await {
         Ok(fields) => fields,
         Err(response) => return response,
     };
@@ -135,7 +143,7 @@ pub(in crate::http) async fn introspect(Open(at): Open, body: Body) -> Response<
 
 /// `POST /oauth/device` (RFC 8628): begins access for a program without a browser.
 pub(in crate::http) async fn device(Open(at): Open, body: Body) -> Response<Body> {
-    let fields = match fields(&at, body).await {
+    let (fields, _slot) = match fields(&at, body).await {
         Ok(fields) => fields,
         Err(response) => return response,
     };

@@ -122,6 +122,8 @@ pub(in crate::http) struct Device<'a> {
 pub(in crate::http) struct DeviceConfirm<'a> {
     pub(in crate::http) base: &'a str,
     pub(in crate::http) client: &'a str,
+    /// How far that name is known.
+    pub(in crate::http) known: &'a str,
     pub(in crate::http) what: &'a str,
     pub(in crate::http) who: &'a str,
     pub(in crate::http) code: &'a str,

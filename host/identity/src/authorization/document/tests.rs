@@ -51,6 +51,14 @@ async fn a_document_makes_a_client() {
     let client = bench.find(&local(), &bench.id()).await.unwrap();
     assert_eq!((client.kind, client.name.as_str()), (ClientKind::Document, "Docs"));
     assert_eq!(client.id.as_str(), bench.id());
+    let (other, settings) = (bench.site.url("docs.test", "/other.json"), local());
+    assert!(!bench.clients.would_fetch(&settings, &bench.id()), "it is at hand");
+    assert!(bench.clients.would_fetch(&settings, &other));
+    for none in ["app", "dyn_x", "http://docs.test/x", "https://docs.test", "tidegate-cli", ""] {
+        assert!(!bench.clients.would_fetch(&settings, none), "{none}");
+    }
+    bench.clock.forward(Duration::from_secs(300));
+    assert!(bench.clients.would_fetch(&settings, &bench.id()), "its time is over");
     assert!(!client.is_confidential() && !client.is_vouched_for() && !client.is_loopback_only());
     assert!(client.redirects_to(&RedirectUri::parse("http://127.0.0.1:5000/cb").unwrap()));
     let seen = bench.site.seen();
