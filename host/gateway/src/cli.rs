@@ -15,6 +15,7 @@ mod grant;
 mod group;
 mod key;
 mod keys;
+mod listing;
 mod login;
 mod logout;
 mod plugin;

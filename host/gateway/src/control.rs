@@ -279,6 +279,7 @@ impl Control {
         for notice in &revision.notices {
             tracing::warn!(org = %self.org.id, revision = %id, "{notice}");
         }
+        revision.warn_of_administration(&self.org.id, self.org.revision().as_deref());
         let announced = self.announced().drain(..announced).collect();
         let identified = self.org.identify(&self.gateway, &revision.settings).await;
         identified.map_err(|error| vec![Problem::of(Path::new("identity"), sentence(&error))])?;

@@ -4,17 +4,17 @@
 //! a revision that cannot be made whole is never half taken.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tidegate_governance::{
     catalog::{Notice, PublishedVmcp, Snapshot},
-    policy::Policies,
+    policy::{PERMITS_ADMINISTRATION, Policies, PolicyInfo},
 };
 use tidegate_identity::{Caller, Settings, method::api_key::ApiKeys};
-use tidegate_model::{ConnectorId, Operation, Refusal, RefusalCode, RevisionId, VmcpId};
+use tidegate_model::{ConnectorId, Operation, OrgId, Refusal, RefusalCode, RevisionId, VmcpId};
 use tidegate_upstream::connector::Connector;
 
 use crate::{
@@ -104,5 +104,18 @@ impl Revision {
     /// What tells this caller's lists of a virtual MCP from other lists.
     pub(crate) fn view(&self, caller: &Caller, vmcp: &PublishedVmcp) -> Arc<View> {
         self.views.get(&self.policies, caller, vmcp)
+    }
+
+    /// Says in the log which policies permit administration together with everything else,
+    /// those that did so `before` left out.
+    pub(crate) fn warn_of_administration(&self, org: &OrgId, before: Option<&Self>) {
+        let is_so = |info: &&PolicyInfo| info.flags.iter().any(|it| it == PERMITS_ADMINISTRATION);
+        let old = before.into_iter().flat_map(|old| old.policies.list());
+        let told: HashSet<&str> = old.filter(is_so).map(|info| info.id.as_str()).collect();
+        let found = self.policies.list().iter().filter(is_so);
+        for info in found.filter(|info| !told.contains(info.id.as_str())) {
+            let place = format!("{}:{}", info.file, info.line);
+            tracing::warn!(%org, policy = %info.id, "{place}: {PERMITS_ADMINISTRATION}");
+        }
     }
 }

@@ -25,6 +25,7 @@ mod value;
 mod world;
 
 pub use admin::AdminAction;
+pub use check::PERMITS_ADMINISTRATION;
 pub use decide::{Decision, Policies};
 pub use denial::{Denial, DenialKind};
 pub use input::{Effect, Mode, PolicyFile, PolicyInfo, PolicyInput, Problem};

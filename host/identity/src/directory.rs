@@ -188,6 +188,12 @@ impl Directory {
         ids.filter_map(|id| index.groups.get(id).cloned()).collect()
     }
 
+    /// A record with the groups and roles that follow, as it would be here; a group (by id) as
+    /// if it were like this, or were not at all. Changes nothing.
+    pub fn as_if(&self, user: User, changed: Option<(&str, Option<&Group>)>) -> Person {
+        self.read().person_if(user, 0, changed)
+    }
+
     /// The present moment.
     pub(crate) fn now(&self) -> model::Timestamp {
         self.ground.clock.now()

@@ -8,8 +8,8 @@ use http::Method;
 use super::{
     block_on,
     door::Through,
-    plugin::confirm,
-    table::{fields, joined, or_none, table},
+    listing::{Columns, List, sure},
+    table::{fields, joined, or_none},
     web::part,
 };
 use crate::http::admin::{ClientInfo, ClientPage, ClientRemoved};
@@ -22,15 +22,6 @@ pub(super) enum ClientCommand {
     Show(Named),
     /// Remove a client that registered itself, with all that was granted to it.
     Remove(Remove),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
-    /// What ids or names begin with.
-    #[arg(long, value_name = "TEXT")]
-    prefix: Option<String>,
-    #[command(flatten)]
-    through: Through,
 }
 
 #[derive(Debug, Args)]
@@ -55,16 +46,16 @@ pub(super) struct Remove {
 pub(super) fn run(command: &ClientCommand) -> anyhow::Result<ExitCode> {
     block_on(async {
         match command {
-            ClientCommand::List(list) => self::list(list).await,
+            ClientCommand::List(list) => {
+                let of = |page: ClientPage| (page.clients, page.next);
+                list.show("/clients", of, &COLUMNS).await
+            }
             ClientCommand::Show(named) => {
                 let client: ClientInfo = named.through.door()?.get(&path(&named.client)).await?;
                 named.through.tell(&client, words)
             }
             ClientCommand::Remove(remove) => {
-                let question = format!("remove {} with all its grants?", remove.client);
-                if !remove.yes && !confirm(&question)? {
-                    anyhow::bail!("nothing was changed");
-                }
+                sure(remove.yes, &format!("remove {} with all its grants?", remove.client))?;
                 let path = path(&remove.client);
                 let removed: ClientRemoved =
                     remove.through.door()?.order(Method::DELETE, &path).await?;
@@ -97,17 +88,11 @@ fn words(client: &ClientInfo) -> String {
     ])
 }
 
-async fn list(list: &List) -> anyhow::Result<()> {
-    let wanted = [("prefix", list.prefix.as_ref())];
-    let mut door = list.through.door()?;
-    let clients =
-        door.all("/clients", &wanted, |page: ClientPage| (page.clients, page.next)).await?;
-    list.through.tell(&clients, |clients| {
-        let row = |client: &ClientInfo| {
-            let used = or_none(client.last_used.as_ref());
-            [client.id.clone(), client.kind.clone(), client.name.clone(), used]
-        };
-        let rows: Vec<_> = clients.iter().map(row).collect();
-        table(["client", "kind", "name", "last used"], &rows, "no clients")
-    })
-}
+const COLUMNS: Columns<ClientInfo, 4> = Columns {
+    headings: ["client", "kind", "name", "last used"],
+    row: |client| {
+        let used = or_none(client.last_used.as_ref());
+        [client.id.clone(), client.kind.clone(), client.name.clone(), used]
+    },
+    none: "no clients",
+};

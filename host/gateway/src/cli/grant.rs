@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use http::Method;
 
-use super::{block_on, door::Through, table::table, web::part};
+use super::{block_on, door::Through, listing::Columns, web::part};
 use crate::http::admin::{GrantInfo, GrantPage, Revoked};
 
 #[derive(Debug, Subcommand)]
@@ -67,16 +67,18 @@ async fn list(list: &List) -> anyhow::Result<()> {
         let wanted = [("user", list.user.as_ref()), ("client", list.client.as_ref())];
         door.all("/grants", &wanted, |page: GrantPage| (page.grants, page.next)).await?
     };
-    list.through.tell(&grants, |grants| {
-        let row = |grant: &GrantInfo| {
-            let used = grant.last_used.to_string();
-            let (client, what) = (grant.client_name.clone(), grant.resource.clone());
-            [grant.id.clone(), grant.user.clone(), client, what, grant.scopes.join(" "), used]
-        };
-        let rows: Vec<_> = grants.iter().map(row).collect();
-        table(["grant", "user", "client", "for", "scopes", "last used"], &rows, "no grants")
-    })
+    COLUMNS.tell(&list.through, &grants)
 }
+
+const COLUMNS: Columns<GrantInfo, 6> = Columns {
+    headings: ["grant", "user", "client", "for", "scopes", "last used"],
+    row: |grant| {
+        let used = grant.last_used.to_string();
+        let (client, what) = (grant.client_name.clone(), grant.resource.clone());
+        [grant.id.clone(), grant.user.clone(), client, what, grant.scopes.join(" "), used]
+    },
+    none: "no grants",
+};
 
 async fn revoke(revoke: &Revoke) -> anyhow::Result<()> {
     let (through, mut door) = (&revoke.through, revoke.through.door()?);

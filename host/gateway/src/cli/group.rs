@@ -8,8 +8,8 @@ use http::Method;
 use super::{
     block_on,
     door::Through,
-    plugin::confirm,
-    table::{fields, joined, table},
+    listing::{Columns, List, sure},
+    table::{fields, joined},
     web::part,
 };
 use crate::http::admin::{GroupChange, GroupInfo, GroupPage, NewGroup, Removed};
@@ -26,15 +26,6 @@ pub(super) enum GroupCommand {
     Change(Change),
     /// Remove a group; its members stay.
     Remove(Remove),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
-    /// What names begin with.
-    #[arg(long, value_name = "TEXT")]
-    prefix: Option<String>,
-    #[command(flatten)]
-    through: Through,
 }
 
 #[derive(Debug, Args)]
@@ -87,7 +78,9 @@ pub(super) struct Remove {
 pub(super) fn run(command: &GroupCommand) -> anyhow::Result<ExitCode> {
     block_on(async {
         match command {
-            GroupCommand::List(list) => self::list(list).await,
+            GroupCommand::List(list) => {
+                list.show("/groups", |page: GroupPage| (page.groups, page.next), &COLUMNS).await
+            }
             GroupCommand::Show(named) => {
                 let group: GroupInfo = named.through.door()?.get(&path(&named.group)).await?;
                 named.through.tell(&group, words)
@@ -110,10 +103,7 @@ pub(super) fn run(command: &GroupCommand) -> anyhow::Result<ExitCode> {
                 change.through.tell(&group, words)
             }
             GroupCommand::Remove(remove) => {
-                let question = format!("remove the group {}?", remove.group);
-                if !remove.yes && !confirm(&question)? {
-                    anyhow::bail!("nothing was changed");
-                }
+                sure(remove.yes, &format!("remove the group {}?", remove.group))?;
                 let path = path(&remove.group);
                 let removed: Removed = remove.through.door()?.order(Method::DELETE, &path).await?;
                 remove.through.tell(&removed, |removed| format!("removed {}", removed.removed))
@@ -138,15 +128,10 @@ fn words(group: &GroupInfo) -> String {
     ])
 }
 
-async fn list(list: &List) -> anyhow::Result<()> {
-    let wanted = [("prefix", list.prefix.as_ref())];
-    let mut door = list.through.door()?;
-    let groups = door.all("/groups", &wanted, |page: GroupPage| (page.groups, page.next)).await?;
-    list.through.tell(&groups, |groups| {
-        let row = |group: &GroupInfo| {
-            [group.name.clone(), group.size.to_string(), joined(&group.roles), group.id.clone()]
-        };
-        let rows: Vec<_> = groups.iter().map(row).collect();
-        table(["group", "members", "gives roles", "id"], &rows, "no groups")
-    })
-}
+const COLUMNS: Columns<GroupInfo, 4> = Columns {
+    headings: ["group", "members", "gives roles", "id"],
+    row: |group| {
+        [group.name.clone(), group.size.to_string(), joined(&group.roles), group.id.clone()]
+    },
+    none: "no groups",
+};

@@ -17,8 +17,9 @@ use tidegate_model::KeyId;
 use super::{
     Of, block_on,
     door::Through,
+    listing::Columns,
     say,
-    table::{joined, or_none, table},
+    table::{joined, or_none},
     web::part,
 };
 use crate::{
@@ -27,7 +28,9 @@ use crate::{
         key::{self, KeyConfig},
         organisations,
     },
-    http::admin::{KeyInfo, KeyList, MadeKey, Moment, WantedKey},
+    http::admin::{
+        KeyInfo, KeyList, MadeKey, Moment, SigningKeyReplaced, WantedKey, WantedSigningKey,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +43,8 @@ pub(super) enum KeyCommand {
     Create(Create),
     /// Take a key that a gateway keeps out of use, at once.
     Revoke(Revoke),
+    /// Have a new key sign access tokens.
+    RotateSigning(RotateSigning),
     /// Replace the keys that everything a gateway keeps is encrypted with.
     Rotate(super::keys::Rotate),
 }
@@ -71,6 +76,16 @@ pub(super) struct Create {
 pub(super) struct Revoke {
     /// Its name among the keys.
     name: String,
+    #[command(flatten)]
+    through: Through,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotateSigning {
+    /// Forget the keys of before, as somebody else may have them: access tokens that they
+    /// signed are good no more, and clients refresh them.
+    #[arg(long)]
+    forget: bool,
     #[command(flatten)]
     through: Through,
 }
@@ -111,23 +126,26 @@ pub(super) fn run(command: &KeyCommand) -> anyhow::Result<ExitCode> {
         KeyCommand::List(list) => block_on(self::list(list)),
         KeyCommand::Create(create) => block_on(self::create(create)),
         KeyCommand::Revoke(revoke) => block_on(self::revoke(revoke)),
+        KeyCommand::RotateSigning(rotate) => block_on(self::rotate_signing(rotate)),
         KeyCommand::Rotate(rotate) => block_on(super::keys::run(rotate)),
     }
 }
 
 async fn list(list: &List) -> anyhow::Result<ExitCode> {
     let keys: KeyList = list.through.door()?.get("/keys").await?;
-    list.through.tell(&keys.keys, |keys| {
-        let row = |key: &KeyInfo| {
-            let end = key.expires.clone().unwrap_or_default();
-            let used = or_none(key.last_used.as_ref());
-            [key.id.clone(), key.kind.clone(), key.user.clone(), joined(&key.vmcps), end, used]
-        };
-        let rows: Vec<_> = keys.iter().map(row).collect();
-        table(["key", "kind", "user", "virtual MCPs", "expires", "last used"], &rows, "no keys")
-    })?;
+    COLUMNS.tell(&list.through, &keys.keys)?;
     Ok(ExitCode::SUCCESS)
 }
+
+const COLUMNS: Columns<KeyInfo, 6> = Columns {
+    headings: ["key", "kind", "user", "virtual MCPs", "expires", "last used"],
+    row: |key| {
+        let end = key.expires.clone().unwrap_or_default();
+        let used = or_none(key.last_used.as_ref());
+        [key.id.clone(), key.kind.clone(), key.user.clone(), joined(&key.vmcps), end, used]
+    },
+    none: "no keys",
+};
 
 async fn create(create: &Create) -> anyhow::Result<ExitCode> {
     let expires = create.expires.as_deref().map(key::moment).transpose();
@@ -149,6 +167,22 @@ async fn revoke(revoke: &Revoke) -> anyhow::Result<ExitCode> {
     let path = format!("/keys/{}", part(&revoke.name));
     let key: KeyInfo = revoke.through.door()?.order(Method::DELETE, &path).await?;
     revoke.through.tell(&key, |key| format!("revoked {} of {}", key.id, key.user))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn rotate_signing(rotate: &RotateSigning) -> anyhow::Result<ExitCode> {
+    let wanted = WantedSigningKey { forget: rotate.forget };
+    let mut door = rotate.through.door()?;
+    let replaced: SigningKeyReplaced =
+        door.send(Method::POST, "/signing-keys/rotate", &wanted).await?;
+    rotate.through.tell(&replaced, |replaced| {
+        let became = if replaced.forgotten {
+            "tokens of before are good no more"
+        } else {
+            "tokens of before are good until they end"
+        };
+        format!("a new key signs access tokens; {became}")
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

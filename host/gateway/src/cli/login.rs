@@ -7,27 +7,30 @@ mod browser;
 mod device;
 mod discovery;
 
-use std::process::ExitCode;
+use std::{fmt::Display, process::ExitCode};
 
-use anyhow::{Context, bail};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use serde::Deserialize;
+use oauth2::{
+    ClientId, EndpointNotSet, EndpointSet, ErrorResponse, RefreshToken, RequestTokenError, Scope,
+    TokenResponse, TokenUrl,
+    basic::{BasicClient, BasicTokenResponse, BasicTokenType},
+};
 use tidegate_identity::authorization::client::COMMAND_LINE;
 use tidegate_model::{Clock, SystemClock};
 
 use super::{
     block_on,
     credentials::{Credentials, Saved},
-    say,
-    web::{Answer, Web},
+    say, shown,
+    web::{Unanswered, Web},
 };
 use discovery::Server;
 
 /// Where a gateway listens when nobody has said anything.
 pub(super) const DEFAULT: &str = "http://127.0.0.1:8787";
 /// What is asked for: the admin API, and to stay signed in.
-const SCOPE: &str = "admin offline_access";
+const SCOPES: [&str; 2] = ["admin", "offline_access"];
 
 #[derive(Debug, Args)]
 pub(super) struct Login {
@@ -39,39 +42,9 @@ pub(super) struct Login {
     device: bool,
 }
 
-/// What a token endpoint answers with.
-#[derive(Deserialize)]
-struct Reply {
-    access_token: String,
-    token_type: String,
-    #[serde(default)]
-    expires_in: u64,
-    #[serde(default)]
-    refresh_token: Option<String>,
-}
-
-/// How it refuses (RFC 6749 section 5.2).
-#[derive(Debug, Deserialize)]
-struct Refusal {
-    error: String,
-    #[serde(default)]
-    error_description: Option<String>,
-}
-
-impl Refusal {
-    fn of(answer: &Answer) -> Self {
-        serde_json::from_slice(&answer.body).unwrap_or_else(|_| Self {
-            error: format!("HTTP status {}", answer.status),
-            error_description: None,
-        })
-    }
-
-    fn words(&self) -> String {
-        // What a server says is shown, not obeyed: no control characters reach the terminal.
-        let text = self.error_description.as_deref().unwrap_or(&self.error);
-        super::shown(text)
-    }
-}
+/// The command line as a client of some token endpoint.
+type Program =
+    BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 pub(super) fn run(login: &Login) -> anyhow::Result<ExitCode> {
     block_on(async {
@@ -82,70 +55,80 @@ pub(super) fn run(login: &Login) -> anyhow::Result<ExitCode> {
         } else {
             browser::sign_in(&web, &server).await?
         };
-        keep(&server, reply)?;
+        keep(&server, &reply)?;
         say(&format!("signed in at {}", server.issuer));
         Ok(ExitCode::SUCCESS)
     })
 }
 
-fn keep(server: &Server, reply: Reply) -> anyhow::Result<()> {
+fn keep(server: &Server, reply: &BasicTokenResponse) -> anyhow::Result<()> {
     let mut credentials = Credentials::load()?;
     let saved = Saved {
         resource: server.resource.clone(),
-        token_endpoint: server.token_endpoint.clone(),
+        token_endpoint: server.token_endpoint.to_string(),
         revocation_endpoint: server.revocation_endpoint.clone(),
-        expires: end(reply.expires_in),
-        access_token: reply.access_token,
-        refresh_token: reply.refresh_token,
+        expires: 0,
+        access_token: String::new(),
+        refresh_token: None,
     };
-    credentials.gateways.insert(server.issuer.clone(), saved);
+    credentials.gateways.insert(server.issuer.clone(), with(saved, reply)?);
     credentials.current = Some(server.issuer.clone());
     credentials.store()
 }
 
-/// When a token ends that is good for so many seconds from now.
-fn end(seconds: u64) -> u64 {
-    SystemClock.now().as_millis().saturating_add(seconds.saturating_mul(1_000))
+/// The tokens of an answer in the place of those before.
+fn with(saved: Saved, reply: &BasicTokenResponse) -> anyhow::Result<Saved> {
+    if *reply.token_type() != BasicTokenType::Bearer {
+        bail!("the gateway gives a token of an unknown type");
+    }
+    let lasts = reply.expires_in().unwrap_or_default().as_millis();
+    let lasts = u64::try_from(lasts).unwrap_or(u64::MAX);
+    Ok(Saved {
+        access_token: reply.access_token().secret().clone(),
+        refresh_token: reply.refresh_token().map(|it| it.secret().clone()).or(saved.refresh_token),
+        expires: SystemClock.now().as_millis().saturating_add(lasts),
+        ..saved
+    })
 }
 
 /// A new access token for a refresh token, kept for the next command.
 pub(super) async fn refresh(web: &Web, issuer: &str, saved: &Saved) -> anyhow::Result<Saved> {
     let again = || format!("the sign-in at {issuer} has ended; run `tidegate login {issuer}`");
-    let token = saved.refresh_token.as_deref().with_context(again)?;
-    let fields = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", token),
-        ("client_id", COMMAND_LINE),
-        ("resource", &saved.resource),
-    ];
-    let reply = tokens(&web.form(&saved.token_endpoint, &fields).await?).with_context(again)?;
-    let new = Saved {
-        access_token: reply.access_token,
-        refresh_token: reply.refresh_token.or_else(|| saved.refresh_token.clone()),
-        expires: end(reply.expires_in),
-        ..saved.clone()
-    };
+    let token = saved.refresh_token.clone().map(RefreshToken::new).with_context(again)?;
+    let program = program(TokenUrl::new(saved.token_endpoint.clone()).with_context(again)?);
+    let request = program.exchange_refresh_token(&token);
+    let request = request.add_extra_param("resource", &saved.resource);
+    let reply = request.request_async(web).await.map_err(refused).with_context(again)?;
+    let new = with(saved.clone(), &reply)?;
     let mut credentials = Credentials::load()?;
     credentials.gateways.insert(issuer.to_owned(), new.clone());
     credentials.store()?;
     Ok(new)
 }
 
-/// The tokens in an answer, or why there are none.
-fn tokens(answer: &Answer) -> anyhow::Result<Reply> {
-    if !answer.status.is_success() {
-        bail!("the gateway gives no token: {}", Refusal::of(answer).words());
-    }
-    let reply: Reply = answer.json()?;
-    if !reply.token_type.eq_ignore_ascii_case("bearer") {
-        bail!("the gateway gives a token of an unknown type");
-    }
-    Ok(reply)
+fn program(endpoint: TokenUrl) -> Program {
+    BasicClient::new(ClientId::new(COMMAND_LINE.to_owned())).set_token_uri(endpoint)
 }
 
-/// 256 random bits as text.
-fn random() -> anyhow::Result<String> {
-    let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
-    getrandom::fill(bytes.as_mut_slice()).context("the system has no randomness")?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
+fn scopes() -> impl Iterator<Item = Scope> {
+    SCOPES.into_iter().map(|scope| Scope::new(scope.to_owned()))
+}
+
+/// Why there are no tokens. What a server says is shown, not obeyed: no control characters
+/// reach the terminal.
+fn refused<T>(error: RequestTokenError<Unanswered, T>) -> anyhow::Error
+where
+    T: ErrorResponse + Display + 'static,
+{
+    match error {
+        RequestTokenError::ServerResponse(refusal) => {
+            anyhow!("the sign-in was refused: {}", shown(&refusal.to_string()))
+        }
+        RequestTokenError::Request(Unanswered(error)) => error,
+        RequestTokenError::Parse(error, _) => anyhow!(
+            "the gateway's answer cannot be read ({}); are both of the same version?",
+            shown(&error.to_string())
+        ),
+        RequestTokenError::Other(words) => anyhow!("the gateway gives no token: {}", shown(&words)),
+    }
 }

@@ -4,11 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{
-    block_on,
-    door::Through,
-    table::{joined, table},
-};
+use super::{block_on, door::Through, listing::Columns, table::joined};
 use crate::http::admin::{RoleInfo, RoleList};
 
 #[derive(Debug, Subcommand)]
@@ -27,15 +23,17 @@ pub(super) fn run(command: &RoleCommand) -> anyhow::Result<ExitCode> {
     let RoleCommand::List(list) = command;
     block_on(async {
         let roles: RoleList = list.through.door()?.get("/roles").await?;
-        list.through.tell(&roles.roles, |roles| {
-            let row = |role: &RoleInfo| {
-                let may = role.may.iter().map(|it| it.trim_start_matches("admin:"));
-                let may = may.collect::<Vec<_>>().join(" ");
-                [role.name.clone(), role.count.to_string(), joined(&role.groups), may]
-            };
-            let rows: Vec<_> = roles.iter().map(row).collect();
-            table(["role", "users", "by groups", "may"], &rows, "no roles")
-        })?;
+        COLUMNS.tell(&list.through, &roles.roles)?;
         Ok(ExitCode::SUCCESS)
     })
 }
+
+const COLUMNS: Columns<RoleInfo, 4> = Columns {
+    headings: ["role", "users", "by groups", "may"],
+    row: |role| {
+        let may = role.may.iter().map(|it| it.trim_start_matches("admin:"));
+        let may = may.collect::<Vec<_>>().join(" ");
+        [role.name.clone(), role.count.to_string(), joined(&role.groups), may]
+    },
+    none: "no roles",
+};

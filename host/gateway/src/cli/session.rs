@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use http::Method;
 
-use super::{block_on, door::Through, table::table, web::part};
+use super::{block_on, door::Through, listing::Columns, web::part};
 use crate::http::admin::{SessionEnded, SessionInfo, SessionPage};
 
 #[derive(Debug, Subcommand)]
@@ -59,13 +59,15 @@ async fn list(list: &List) -> anyhow::Result<()> {
         None => "/me/sessions".to_owned(),
     };
     let page: SessionPage = list.through.door()?.get(&path).await?;
-    list.through.tell(&page.sessions, |sessions| {
-        let row = |session: &SessionInfo| {
-            let from = session.provider.clone().unwrap_or_else(|| "password".to_owned());
-            let (began, used) = (session.created.to_string(), session.last_used.to_string());
-            [session.id.clone(), session.user.clone(), from, began, used]
-        };
-        let rows: Vec<_> = sessions.iter().map(row).collect();
-        table(["session", "user", "by", "began", "last used"], &rows, "no sessions")
-    })
+    COLUMNS.tell(&list.through, &page.sessions)
 }
+
+const COLUMNS: Columns<SessionInfo, 5> = Columns {
+    headings: ["session", "user", "by", "began", "last used"],
+    row: |session| {
+        let from = session.provider.clone().unwrap_or_else(|| "password".to_owned());
+        let (began, used) = (session.created.to_string(), session.last_used.to_string());
+        [session.id.clone(), session.user.clone(), from, began, used]
+    },
+    none: "no sessions",
+};

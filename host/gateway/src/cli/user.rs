@@ -8,8 +8,8 @@ use http::Method;
 use super::{
     block_on,
     door::{Door, Through},
-    plugin::confirm,
-    table::{fields, joined, or_none, table},
+    listing::{Columns, List, sure},
+    table::{fields, joined, or_none},
     web::part,
 };
 use crate::http::admin::{
@@ -38,15 +38,6 @@ pub(super) enum UserCommand {
     SignOut(Named),
     /// Make a link by which somebody chooses a password.
     PasswordLink(Named),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
-    /// What ids, names or addresses begin with.
-    #[arg(long, value_name = "TEXT")]
-    prefix: Option<String>,
-    #[command(flatten)]
-    through: Through,
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +124,9 @@ pub(super) struct Unlink {
 pub(super) fn run(command: &UserCommand) -> anyhow::Result<ExitCode> {
     block_on(async {
         match command {
-            UserCommand::List(list) => self::list(list).await,
+            UserCommand::List(list) => {
+                list.show("/users", |page: UserPage| (page.users, page.next), &COLUMNS).await
+            }
             UserCommand::Show(named) => {
                 let user: UserInfo = named.through.door()?.get(&path(&named.user, "")).await?;
                 named.through.tell(&user, words)
@@ -197,21 +190,16 @@ fn state(user: &UserInfo) -> &'static str {
     if user.active { "active" } else { "inactive" }
 }
 
-async fn list(list: &List) -> anyhow::Result<()> {
-    let wanted = [("prefix", list.prefix.as_ref())];
-    let mut door = list.through.door()?;
-    let users = door.all("/users", &wanted, |page: UserPage| (page.users, page.next)).await?;
-    list.through.tell(&users, |users| {
-        let row = |user: &UserInfo| {
-            let name = user.name.clone().unwrap_or_default();
-            let kind =
-                if user.active { user.kind.clone() } else { format!("{} (inactive)", user.kind) };
-            [user.id.clone(), kind, name, joined(&user.roles), or_none(user.last_sign_in.as_ref())]
-        };
-        let rows: Vec<_> = users.iter().map(row).collect();
-        table(["user", "kind", "name", "roles", "last sign-in"], &rows, "nobody")
-    })
-}
+const COLUMNS: Columns<UserInfo, 5> = Columns {
+    headings: ["user", "kind", "name", "roles", "last sign-in"],
+    row: |user| {
+        let name = user.name.clone().unwrap_or_default();
+        let kind =
+            if user.active { user.kind.clone() } else { format!("{} (inactive)", user.kind) };
+        [user.id.clone(), kind, name, joined(&user.roles), or_none(user.last_sign_in.as_ref())]
+    },
+    none: "nobody",
+};
 
 async fn add(add: &Add) -> anyhow::Result<()> {
     let mut door = add.through.door()?;
@@ -266,9 +254,7 @@ async fn change(change: &Change) -> anyhow::Result<()> {
 }
 
 async fn remove(remove: &Remove) -> anyhow::Result<()> {
-    if !remove.yes && !confirm(&format!("remove {} with all that is theirs?", remove.user))? {
-        anyhow::bail!("nothing was changed");
-    }
+    sure(remove.yes, &format!("remove {} with all that is theirs?", remove.user))?;
     ended(&remove.through, Method::DELETE, &path(&remove.user, "")).await
 }
 

@@ -3,12 +3,13 @@
 //! Owns which addresses a person may name (this machine, their networks, the internet over
 //! TLS), how long anything takes and how large it gets. Follows no redirect.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
+use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use tidegate_wire::client::egress::{
@@ -88,6 +89,29 @@ impl Web {
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(header::CONTENT_TYPE, kind);
         self.send(Method::POST, url, headers, encoded(fields).into_bytes()).await
+    }
+}
+
+/// Why a sign-in got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(super) struct Unanswered(pub(super) anyhow::Error);
+
+impl<'c> AsyncHttpClient<'c> for Web {
+    type Error = Unanswered;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Unanswered>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let url = head.uri.to_string();
+            let sent = self.send(head.method, &url, head.headers, body);
+            let answer = sent.await.map_err(Unanswered)?;
+            let mut response = HttpResponse::new(answer.body.into());
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.headers;
+            Ok(response)
+        })
     }
 }
 

@@ -22,10 +22,12 @@ mod me;
 mod moment;
 mod openapi;
 mod payload;
+mod reach;
 mod roles;
 mod route;
 mod routes;
 mod sessions;
+mod signing;
 mod status;
 mod users;
 
@@ -51,6 +53,7 @@ pub(crate) use openapi::document;
 pub(crate) use payload::{Kept, Wanted as WantedPayloads};
 pub(crate) use roles::{RoleInfo, RoleList};
 pub(crate) use sessions::{SessionEnded, SessionInfo, SessionPage};
+pub(crate) use signing::{SigningKeyReplaced, WantedSigningKey};
 pub(crate) use status::Status;
 pub(crate) use users::{
     AssignedGroups, AssignedRoles, LinkInfo, NewUser, UserChange, UserInfo, UserPage,

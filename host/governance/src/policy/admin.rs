@@ -68,6 +68,8 @@ admin_actions! {
     SessionRead = "admin:session_read";
     /// Sign people out.
     SessionEnd = "admin:session_end";
+    /// Replace the key that signs access tokens, and end what others signed.
+    SigningKeyRotate = "admin:signing_key_rotate";
     /// See which keys seal what is kept, and how much they were used; never the keys.
     EncryptionRead = "admin:encryption_read";
     /// Replace the keys that seal what is kept, and end what they protected.

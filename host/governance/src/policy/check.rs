@@ -17,7 +17,7 @@ use cedar_policy::{
 };
 
 use super::{
-    mention::Attributes,
+    mention::{Attributes, part},
     read::{self, Entry, Reading},
     schema::{self, Action, SchemaFault},
     text,
@@ -26,6 +26,11 @@ use super::{
 
 /// Ids of actions that stand for any tool; no tool has such a name, as no connector has.
 const STAND_INS: [&str; 8] = ["*/0", "*/1", "*/2", "*/3", "*/4", "*/5", "*/6", "*/7"];
+
+/// What is said of a policy that permits administration together with everything else.
+pub const PERMITS_ADMINISTRATION: &str = "it permits administration too; name an action, such as \
+    `action in [Action::\"connect\", Action::\"list\", Action::\"call_tool\", \
+    Action::\"get_prompt\", Action::\"read_resource\"]`";
 
 /// How many named tools one shared schema holds at most.
 const TOOLS_AT_ONCE: usize = 24;
@@ -221,18 +226,17 @@ fn misspelt_arguments<'a>(
     }
 }
 
-/// A permit for every action is one for administration too, which is seldom meant.
+/// A permit for every action is one for administration too, which is seldom meant. Conditions
+/// that look at what is done may keep it from that; those that look at who asks do not.
 fn permits_administration(reading: &mut Reading<'_>, index: usize) {
     let Some(entry) = reading.entries.get(index) else { return };
-    let policy = &entry.policy;
+    let (policy, looks_at) = (&entry.policy, &entry.mentions);
+    let is_narrowed = looks_at.target || looks_at.context & (part::VMCP | part::INPUT) != 0;
     let everything = policy.effect() == Effect::Permit
         && policy.action_constraint() == ActionConstraint::Any
         && policy.resource_constraint() == ResourceConstraint::Any
-        && !policy.has_non_scope_constraint();
+        && !is_narrowed;
     if everything {
-        let flag = "it permits administration too; name an action, such as \
-                    `action in [Action::\"connect\", Action::\"list\", Action::\"call_tool\", \
-                    Action::\"get_prompt\", Action::\"read_resource\"]`";
-        reading.flag(index, flag.into());
+        reading.flag(index, PERMITS_ADMINISTRATION.into());
     }
 }

@@ -141,6 +141,14 @@ impl Policies {
         self.answer(caller, action, asked, "{}")
     }
 
+    /// Whether an administrative action could be permitted at any time, from anywhere; `false`
+    /// only when it is provably refused.
+    pub fn could_administrate(&self, caller: &Caller, action: AdminAction) -> bool {
+        let reaches = *caller.org() == self.world.org && caller.reaches_admin();
+        let planned = || self.planned(caller, None, Operation::Admin(action));
+        reaches && planned().is_some_and(|planned| planned.plan.may_permit())
+    }
+
     /// Whether the caller may use this virtual MCP at all (`Action::"connect"`).
     pub fn authorize_connect(
         &self,

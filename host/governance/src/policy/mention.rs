@@ -97,6 +97,8 @@ pub(super) struct Mentions {
     pub(super) input: Attributes,
     /// Whether they look at principal, action or resource.
     pub(super) scope: bool,
+    /// Whether they look at action or resource.
+    pub(super) target: bool,
     /// Whether there is any condition.
     pub(super) conditions: bool,
 }
@@ -123,12 +125,13 @@ impl Mentions {
         self.context |= other.context;
         self.input.merge(&other.input);
         self.scope |= other.scope;
+        self.target |= other.target;
         self.conditions |= other.conditions;
     }
 
     fn everything(&mut self) {
         let input = Attributes::All;
-        *self = Self { context: part::ALL, input, scope: true, conditions: true };
+        *self = Self { context: part::ALL, input, scope: true, target: true, conditions: true };
     }
 
     /// An attribute of the context, followed by attributes of that.
@@ -157,7 +160,10 @@ impl Mentions {
         match expr {
             Expr::Literal(_) | Expr::Slot(_) => {}
             // A bare `context` is a path, so this is one of the other three.
-            Expr::Var(_) => self.scope = true,
+            Expr::Var(of) => {
+                self.scope = true;
+                self.target |= !matches!(of, Var::Principal);
+            }
             Expr::UnaryOp { expr, .. }
             | Expr::GetAttr { expr, .. }
             | Expr::HasAttr { expr, .. }

@@ -1,6 +1,6 @@
 //! What is known of people, agents and groups.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use model::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ impl Link {
 }
 
 /// A user, as stored. Texts are what people and providers wrote: show them as text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// How policies name them; never changes.
     pub id: UserId,
@@ -100,6 +100,24 @@ pub struct User {
     /// When they signed in last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sign_in: Option<Timestamp>,
+}
+
+impl fmt::Debug for User {
+    /// Who it is; the digest of a password is nobody's to read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("active", &self.active)
+            .field("email", &self.email)
+            .field("groups", &self.groups)
+            .field("roles", &self.roles)
+            .field("claimed_groups", &self.claimed_groups)
+            .field("claimed_roles", &self.claimed_roles)
+            .field("links", &self.links)
+            .field("has_password", &self.password.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl User {

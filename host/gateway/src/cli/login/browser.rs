@@ -6,25 +6,21 @@
 use std::{convert::Infallible, net::Ipv4Addr, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use percent_encoding::percent_decode_str;
-use sha2::{Digest, Sha256};
-use tidegate_identity::authorization::client::COMMAND_LINE;
+use oauth2::{
+    AuthorizationCode, CsrfToken, PkceCodeChallenge, RedirectUrl, basic::BasicTokenResponse,
+    url::form_urlencoded,
+};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
 
 use super::{
-    super::{
-        shown,
-        web::{Web, encoded},
-    },
-    Reply, SCOPE,
+    super::{shown, web::Web},
     discovery::Server,
-    random, tokens,
+    program, refused, scopes,
 };
 use crate::config::user;
 
@@ -35,43 +31,34 @@ const PATIENCE: Duration = Duration::from_secs(600);
 type Came = Result<String, String>;
 
 /// Signs in, and trades the code for tokens.
-pub(super) async fn sign_in(web: &Web, server: &Server) -> anyhow::Result<Reply> {
+pub(super) async fn sign_in(web: &Web, server: &Server) -> anyhow::Result<BasicTokenResponse> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.context("no port of this machine can be listened on")?;
     let redirect = format!("http://127.0.0.1:{}/callback", listener.local_addr()?.port());
-    let (state, verifier) = (random()?, random()?);
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
-    let query = encoded(&[
-        ("response_type", "code"),
-        ("client_id", COMMAND_LINE),
-        ("redirect_uri", &redirect),
-        ("scope", SCOPE),
-        ("state", &state),
-        ("code_challenge", &challenge),
-        ("code_challenge_method", "S256"),
-        ("resource", &server.resource),
-    ]);
-    let url = format!("{}?{query}", server.authorization_endpoint);
+    let program = program(server.token_endpoint.clone())
+        .set_auth_uri(server.authorization_endpoint.clone())
+        .set_redirect_uri(RedirectUrl::new(redirect)?);
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let (url, state) = program
+        .authorize_url(|| CsrfToken::new_random_len(32))
+        .add_scopes(scopes())
+        .set_pkce_challenge(challenge)
+        .add_extra_param("resource", &server.resource)
+        .url();
     eprintln!("open this in a browser to sign in:\n\n  {url}\n");
     if user::has_screen() {
-        open(&url);
+        open(url.as_str());
     }
-    let expected = Expected { state, issuer: server.issuer.clone() };
+    let expected = Expected { state: state.into_secret(), issuer: server.issuer.clone() };
     let came = timeout(PATIENCE, wait(listener, Arc::new(expected)));
     let came = came.await.context("nobody signed in for ten minutes")??;
     let code = match came {
-        Ok(code) => code,
+        Ok(code) => AuthorizationCode::new(code),
         Err(why) => bail!("the sign-in was refused: {}", shown(&why)),
     };
-    let fields = [
-        ("grant_type", "authorization_code"),
-        ("code", &code),
-        ("redirect_uri", &redirect),
-        ("client_id", COMMAND_LINE),
-        ("code_verifier", &verifier),
-        ("resource", &server.resource),
-    ];
-    tokens(&web.form(&server.token_endpoint, &fields).await?)
+    let request = program.exchange_code(code).set_pkce_verifier(verifier);
+    let request = request.add_extra_param("resource", &server.resource);
+    request.request_async(web).await.map_err(refused)
 }
 
 /// Has the desktop open a page; the person can do it themselves where that fails.
@@ -134,17 +121,10 @@ impl Expected {
     }
 
     fn answer(&self, query: &str) -> Option<Came> {
-        let decoded = |text: &str| {
-            percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-        };
-        let pairs: Vec<(String, String)> = query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(name, value)| (decoded(name), decoded(value)))
-            .collect();
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let one = |name: &str| {
             let mut found = pairs.iter().filter(|(known, _)| known == name);
-            let first = found.next().map(|(_, value)| value.as_str());
+            let first = found.next().map(|(_, value)| value.as_ref());
             first.filter(|_| found.next().is_none())
         };
         if one("state") != Some(&self.state) || one("iss") != Some(&self.issuer) {

@@ -6,6 +6,7 @@
 
 use anyhow::{Context, bail};
 use http::{HeaderMap, Method, StatusCode, header};
+use oauth2::{AuthUrl, DeviceAuthorizationUrl, TokenUrl};
 use serde::Deserialize;
 
 use super::super::web::{Web, origin};
@@ -22,10 +23,10 @@ struct Protected {
 #[derive(Debug, Deserialize)]
 pub(super) struct Server {
     pub(super) issuer: String,
-    pub(super) authorization_endpoint: String,
-    pub(super) token_endpoint: String,
+    pub(super) authorization_endpoint: AuthUrl,
+    pub(super) token_endpoint: TokenUrl,
     #[serde(default)]
-    pub(super) device_authorization_endpoint: Option<String>,
+    pub(super) device_authorization_endpoint: Option<DeviceAuthorizationUrl>,
     #[serde(default)]
     pub(super) revocation_endpoint: Option<String>,
     /// What tokens are asked for: the admin API.
@@ -71,9 +72,10 @@ pub(super) async fn find(web: &Web, url: &str) -> anyhow::Result<Server> {
     if server.issuer != *issuer {
         bail!("the metadata at `{found}` is that of another authorization server");
     }
-    let endpoints = [&server.authorization_endpoint, &server.token_endpoint];
-    let more = [&server.device_authorization_endpoint, &server.revocation_endpoint];
-    for endpoint in endpoints.into_iter().chain(more.into_iter().flatten()) {
+    let device = server.device_authorization_endpoint.as_ref().map(|url| url.as_str());
+    let endpoints = [Some(server.authorization_endpoint.as_str()), Some(&server.token_endpoint)];
+    let more = [device, server.revocation_endpoint.as_deref()];
+    for endpoint in endpoints.into_iter().chain(more).flatten() {
         same("endpoint", endpoint)?;
     }
     server.resource = protected.resource;

@@ -1,9 +1,6 @@
 //! One request as a handler sees it: who asks, in which organisation, about what.
-//!
-//! Also owns the rule that nobody hands out what they do not have: policies say who may give
-//! roles at all, and here stands which ones.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::Uri;
@@ -23,10 +20,6 @@ use crate::{
     revision::Revision,
 };
 
-/// The role that may do everything.
-const OWNER: &str = "owner";
-/// The role of every active person, which nobody gives.
-const MEMBER: &str = "member";
 /// Entries of one page where nothing else is asked for, and at most.
 const PAGE: usize = 100;
 const MOST: usize = 1_000;
@@ -125,65 +118,6 @@ impl Asked {
             client: self.caller.client(),
             facts: None,
         }
-    }
-
-    /// Whether nothing is beyond the caller.
-    pub(super) fn is_owner(&self) -> bool {
-        self.caller.roles().iter().any(|role| role == OWNER)
-    }
-
-    /// Refuses to hand out roles that the caller does not have: owners may give every role,
-    /// others their own ones.
-    pub(super) fn may_give<'a>(
-        &self,
-        roles: impl IntoIterator<Item = &'a String>,
-    ) -> Result<(), Failed> {
-        if self.is_owner() {
-            return Ok(());
-        }
-        let own = self.caller.roles();
-        let beyond = roles.into_iter().find(|role| *role != MEMBER && !own.contains(role));
-        match beyond {
-            Some(role) => Err(Failed::denied(&format!(
-                "you do not have the role `{role}` yourself: ask an owner"
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    /// Refuses to hand out a way to act as somebody who can do what the caller cannot.
-    pub(super) fn may_act_as(&self, person: &Person) -> Result<(), Failed> {
-        self.may_give(&self.all_roles(person))
-    }
-
-    /// Refuses to change or remove owners, where the caller is none.
-    pub(super) fn may_change(&self, person: &Person) -> Result<(), Failed> {
-        if self.all_roles(person).contains(OWNER) && !self.is_owner() {
-            return Err(Failed::denied("only an owner changes owners"));
-        }
-        Ok(())
-    }
-
-    /// The roles that somebody has, or would have again if they were active.
-    fn all_roles(&self, person: &Person) -> BTreeSet<String> {
-        let user = &person.user;
-        let listing = self.directory().groups_of(&user.id);
-        let groups = user.groups.iter().chain(&user.claimed_groups);
-        let mut roles = self.roles_of(groups.chain(listing.iter().map(|group| &group.name)));
-        let own = person.roles.iter().chain(&user.roles).chain(&user.claimed_roles);
-        roles.extend(own.cloned());
-        roles
-    }
-
-    /// The roles that the settings give to any of these groups.
-    pub(super) fn roles_of<'a>(
-        &self,
-        groups: impl IntoIterator<Item = &'a String>,
-    ) -> BTreeSet<String> {
-        let groups: BTreeSet<&String> = groups.into_iter().collect();
-        let gives = |given: &Vec<String>| given.iter().any(|group| groups.contains(group));
-        let roles = self.revision.settings.roles.iter();
-        roles.filter(|(_, given)| gives(given)).map(|(role, _)| role.clone()).collect()
     }
 
     /// Whether the caller came through the socket of the data directory.

@@ -3,10 +3,7 @@
 //! Groups that only a provider or an administrator names in somebody's record need no entry
 //! here. Who puts somebody into a group hands out what the group gives.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tidegate_identity::directory::{DirectoryError, Group};
@@ -17,6 +14,7 @@ use super::{
     asked::{Asked, Paging, listed, quoted},
     failed::Failed,
     moment::Moment,
+    reach::Regrouped,
     route::{Body, Done, Query},
     users,
 };
@@ -143,9 +141,18 @@ pub(super) async fn add(
     asked: &Asked,
     Body(new): Body<NewGroup>,
 ) -> Result<Done<GroupInfo>, Failed> {
-    asked.may_give(&asked.roles_of([&new.name]))?;
     let members = users::ids(&new.members)?;
-    let group = asked.directory().add_group(&new.name, None, members).await?;
+    let group = Group {
+        id: String::new(),
+        name: new.name,
+        external_id: None,
+        members: members.clone(),
+        created: asked.at,
+        version: 0,
+    };
+    let people = members.iter().collect();
+    asked.may_regroup(&Regrouped { id: &group.id, group: Some(&group), people }).await?;
+    let group = asked.directory().add_group(&group.name, None, members).await?;
     let note =
         format!("group {} added, with {}", quoted(Some(&group.name)), listed(&group.members));
     Ok(Done::noted(GroupInfo::whole(asked, &group), note))
@@ -157,20 +164,24 @@ pub(super) async fn change(
 ) -> Result<Done<GroupInfo>, Failed> {
     let old = group(asked)?;
     let (add, remove) = (users::ids(&change.add)?, users::ids(&change.remove)?);
-    let refused = Mutex::new(None);
+    judge(asked, &old, &change, (&add, &remove)).await?;
+    let is_judged = |id: &UserId| old.members.contains(id) || add.contains(id);
     let edit = |group: &mut Group| {
-        edit(asked, &change, (&add, &remove), group).map_err(|failed| {
-            *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
-            DirectoryError::Bad(String::new())
-        })
+        // Nobody gets what they were not judged by.
+        let is_renamed = change.name.as_ref().is_some_and(|name| *name != group.name);
+        if is_renamed && (group.name != old.name || !group.members.iter().all(is_judged)) {
+            return Err(DirectoryError::Busy(group.name.clone()));
+        }
+        if let Some(name) = &change.name {
+            group.name.clone_from(name);
+        } else if group.name != old.name {
+            return Err(DirectoryError::Busy(group.name.clone()));
+        }
+        group.members.extend(add.iter().cloned());
+        group.members.retain(|id| !remove.contains(id));
+        Ok(())
     };
-    let changed = asked.directory().change_group(&old.id, edit).await;
-    let refused = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let group = match (changed, refused) {
-        (Ok(group), _) => group,
-        (Err(_), Some(failed)) => return Err(failed),
-        (Err(error), None) => return Err(error.into()),
-    };
+    let group = asked.directory().change_group(&old.id, edit).await?;
     let note = format!(
         "group {} -> {}: put in {}, took out {}; {} -> {} members",
         quoted(Some(&old.name)),
@@ -183,40 +194,45 @@ pub(super) async fn change(
     Ok(Done::noted(GroupInfo::whole(asked, &group), note))
 }
 
-fn edit(
+/// Refuses a change that gives somebody what the caller does not have, or that is about owners.
+async fn judge(
     asked: &Asked,
+    old: &Group,
     change: &GroupChange,
     (add, remove): (&BTreeSet<UserId>, &BTreeSet<UserId>),
-    group: &mut Group,
 ) -> Result<(), Failed> {
-    let gave = asked.roles_of([&group.name]);
+    let mut new = old.clone();
     if let Some(name) = &change.name {
-        group.name.clone_from(name);
+        new.name.clone_from(name);
     }
-    let gives = asked.roles_of([&group.name]);
-    let is_put_in = add.iter().any(|id| !group.members.contains(id));
-    // Who was in it gets what the new name gives, who is put in all of it.
-    asked.may_give(gives.iter().filter(|role| is_put_in || !gave.contains(*role)))?;
-    if !gave.is_empty() || !gives.is_empty() {
-        let everybody = group.members.iter().filter(|_| change.name.is_some());
-        for id in everybody.chain(add).chain(remove) {
-            if let Some(person) = asked.directory().user(id) {
-                asked.may_change(&person)?;
-            }
-        }
+    new.members.extend(add.iter().cloned());
+    new.members.retain(|id| !remove.contains(id));
+    let is_renamed = new.name != old.name;
+    let people: BTreeSet<&UserId> = if is_renamed {
+        old.members.union(&new.members).collect()
+    } else {
+        old.members.symmetric_difference(&new.members).collect()
+    };
+    let names = [&old.name, &new.name];
+    if !asked.roles_of(names).is_empty() {
+        owners_stay(asked, people.iter().copied())?;
     }
-    group.members.extend(add.iter().cloned());
-    group.members.retain(|id| !remove.contains(id));
-    Ok(())
+    asked.may_regroup(&Regrouped { id: &old.id, group: Some(&new), people }).await
+}
+
+/// Refuses what is about owners, where the caller is none.
+fn owners_stay<'a>(asked: &Asked, people: impl Iterator<Item = &'a UserId>) -> Result<(), Failed> {
+    let mut people = people.filter_map(|id| asked.directory().user(id));
+    people.try_for_each(|person| asked.may_change(&person))
 }
 
 pub(super) async fn remove(asked: &Asked, (): ()) -> Result<Done<Removed>, Failed> {
     let group = group(asked)?;
     if !asked.roles_of([&group.name]).is_empty() {
-        for person in group.members.iter().filter_map(|id| asked.directory().user(id)) {
-            asked.may_change(&person)?;
-        }
+        owners_stay(asked, group.members.iter())?;
     }
+    let people = group.members.iter().collect();
+    asked.may_regroup(&Regrouped { id: &group.id, group: None, people }).await?;
     asked.directory().remove_group(&group.id).await?;
     let note = format!(
         "group {} removed, which had {}",

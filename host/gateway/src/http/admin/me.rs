@@ -1,7 +1,6 @@
 //! `/api/v1/me`: the caller as the gateway knows them.
 
 use serde::{Deserialize, Serialize};
-use tidegate_governance::policy::AdminAction;
 use utoipa::ToSchema;
 
 use super::{asked::Asked, failed::Failed, route::Done};
@@ -30,10 +29,6 @@ pub(super) struct Me {
 
 pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Me>, Failed> {
     let caller = &asked.caller;
-    let may = |action: &&AdminAction| {
-        let context = asked.circumstances();
-        asked.revision.policies.authorize_admin(caller, **action, &context).is_ok()
-    };
     Ok(Done::of(Me {
         user: caller.user().to_string(),
         kind: caller.kind().name().to_owned(),
@@ -43,6 +38,6 @@ pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Me>, Failed> {
         sign_in: caller.sign_in().name().to_owned(),
         key: caller.key().map(ToString::to_string),
         client: caller.client().map(str::to_owned),
-        may: AdminAction::ALL.iter().filter(may).map(|action| action.name().to_owned()).collect(),
+        may: asked.permitted(caller).iter().map(|action| action.name().to_owned()).collect(),
     }))
 }

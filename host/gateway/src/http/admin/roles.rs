@@ -8,7 +8,6 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tidegate_governance::policy::AdminAction;
 use tidegate_identity::{
-    Caller,
     directory::{Kind, Person, User},
     method::session::session,
     settings::ROLES,
@@ -95,9 +94,5 @@ fn may(asked: &Asked, role: &str) -> BTreeSet<AdminAction> {
     };
     let org = asked.caller.org().clone();
     let Some(caller) = session(org, &somebody, asked.at) else { return BTreeSet::new() };
-    let permitted = |caller: &Caller, action: AdminAction| {
-        let context = asked.circumstances();
-        asked.revision.policies.authorize_admin(caller, action, &context).is_ok()
-    };
-    AdminAction::ALL.iter().copied().filter(|action| permitted(&caller, *action)).collect()
+    asked.permitted(&caller)
 }

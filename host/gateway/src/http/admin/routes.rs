@@ -13,7 +13,7 @@ use super::{
         Need::{Action, Own},
         Query, Route, route,
     },
-    sessions, status, users,
+    sessions, signing, status, users,
 };
 
 /// The table.
@@ -157,6 +157,9 @@ fn access() -> Vec<Route> {
         route!(DELETE "/api/v1/keys/{key}", Action(Admin::KeyRevoke),
             keys::revoke(()) -> keys::KeyInfo,
             "Take an API key that was made here out of use, at once"),
+        route!(POST "/api/v1/signing-keys/rotate", Action(Admin::SigningKeyRotate),
+            signing::rotate(Body<signing::WantedSigningKey>) -> signing::SigningKeyReplaced,
+            "Sign access tokens with a new key, and forget those of before where that is wanted"),
     ]
 }
 

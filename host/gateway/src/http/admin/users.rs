@@ -198,12 +198,15 @@ pub(super) async fn add(asked: &Asked, Body(new): Body<NewUser>) -> Result<Done<
     if !new.groups.is_empty() {
         asked.also(AdminAction::GroupWrite)?;
     }
-    asked.may_give(new.roles.iter().chain(&asked.roles_of(&new.groups)))?;
     let kind = if new.agent { Kind::Agent } else { Kind::Person };
     let mut user = User::new(user_id(&new.id)?, kind, asked.at);
     let is_address = kind == Kind::Person && user.id.as_str().contains('@');
+    if kind == Kind::Person {
+        asked.may_address(&user.id, new.email.as_deref())?;
+    }
     user.email = new.email.or_else(|| is_address.then(|| user.id.to_string()));
     (user.name, user.groups, user.roles) = (new.name, new.groups, new.roles);
+    asked.may_gain(None, &user)?;
     let person = asked.directory().add(user).await?;
     let info = UserInfo::of(&person);
     let note = format!(
@@ -224,11 +227,15 @@ pub(super) async fn change(
 ) -> Result<Done<UserInfo>, Failed> {
     let given = |text: &String| Some(text.clone()).filter(|text| !text.trim().is_empty());
     let is_moved = change.email.is_some();
+    let address = change.email.as_ref().and_then(given).map(|email| email.to_lowercase());
     let edit = |asked: &Asked, person: &Person, user: &mut User| {
         asked.may_change(person)?;
         if is_moved {
             // Whoever has the address signs in as this user.
             asked.may_act_as(person)?;
+            if user.kind == Kind::Person && user.email != address {
+                asked.may_address(&user.id, address.as_deref())?;
+            }
         }
         if let Some(name) = &change.name {
             user.name = given(name);
@@ -252,10 +259,9 @@ pub(super) async fn groups(
 ) -> Result<Done<UserInfo>, Failed> {
     let edit = |asked: &Asked, person: &Person, user: &mut User| {
         asked.may_change(person)?;
-        let new = wanted.groups.iter().filter(|group| !user.groups.contains(group));
-        asked.may_give(&asked.roles_of(new))?;
+        let before = user.clone();
         user.groups.clone_from(&wanted.groups);
-        Ok(())
+        asked.may_gain(Some(&before), user)
     };
     edited(asked, edit, |old, new| {
         format!("groups {} -> {}", listed(&old.groups), listed(&new.groups))
@@ -269,9 +275,9 @@ pub(super) async fn roles(
 ) -> Result<Done<UserInfo>, Failed> {
     let edit = |asked: &Asked, person: &Person, user: &mut User| {
         asked.may_change(person)?;
-        asked.may_give(wanted.roles.iter().filter(|role| !user.roles.contains(role)))?;
+        let before = user.clone();
         user.roles.clone_from(&wanted.roles);
-        Ok(())
+        asked.may_gain(Some(&before), user)
     };
     edited(asked, edit, |old, new| {
         format!("roles {} -> {}", listed(&old.roles), listed(&new.roles))

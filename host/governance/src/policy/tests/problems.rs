@@ -180,6 +180,15 @@ fn what_is_legal_but_suspicious_is_flagged() {
                  Action::\"get_prompt\", Action::\"read_resource\"]`";
     let cases = [
         ("permit(principal, action, resource);", Some(admin)),
+        ("permit(principal in Group::\"staff\", action, resource);", Some(admin)),
+        (
+            "permit(principal, action, resource) when { principal in Group::\"staff\" };",
+            Some(admin),
+        ),
+        ("permit(principal, action, resource) when { context.weekday == \"mon\" };", Some(admin)),
+        ("permit(principal, action, resource) unless { action in Action::\"admin\" };", None),
+        ("permit(principal, action, resource) when { resource in Connector::\"crm\" };", None),
+        ("permit(principal, action in Action::\"admin\", resource);", None),
         ("permit(principal, action in Action::\"call_tool\", resource);", None),
         ("forbid(principal, action, resource);", None),
         ("forbid(principal, action in Action::\"open_world\", resource);", None),

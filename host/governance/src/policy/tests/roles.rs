@@ -28,6 +28,7 @@ const TABLE: &[(AdminAction, &str)] = &[
     (AdminAction::GrantRevoke, "a---"),
     (AdminAction::SessionRead, "a---"),
     (AdminAction::SessionEnd, "a---"),
+    (AdminAction::SigningKeyRotate, "----"),
     (AdminAction::EncryptionRead, "----"),
     (AdminAction::EncryptionRotate, "----"),
     (AdminAction::PolicyExplain, "aP--"),
