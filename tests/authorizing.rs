@@ -6,11 +6,13 @@
 mod anew;
 mod assertions;
 mod bed;
+mod clients;
 mod doors;
+mod exchanging;
 mod floods;
 mod pages;
 mod programs;
-mod rotation;
+mod provider;
 mod signer;
 mod step_up;
 mod tokens;

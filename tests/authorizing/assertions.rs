@@ -15,16 +15,15 @@ use http_body_util::Full;
 use hyper::{Response as Answer, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
     bed::{Bed, CALLBACK, Found, OWNER},
+    clients::{SECRET, secret_hash},
     signer::{Signer, edited, now, unsigned},
 };
 use crate::support::{Authority, Front, Response};
 
-const SECRET: &str = "a secret of 256 bits, as it were";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const AUTHORITY: &str = "https://idp.example.com";
 const TYPE: &str = "oauth-id-jag+jwt";
@@ -75,8 +74,7 @@ struct Stand {
 async fn stand() -> Stand {
     let (authority, key) = (Authority::new(), Signer::new("idp-1", 9));
     let published = Published::start(&authority, key.jwks()).await;
-    let hash: String =
-        Sha256::digest(SECRET.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = secret_hash();
     let identity = format!(
         r#"
 [assertions."{AUTHORITY}"]
@@ -84,11 +82,11 @@ jwks_uri = "{}/jwks"
 allow_addresses = ["127.0.0.1", "::1"]
 [clients.assistant]
 name = "The assistant of the organisation"
-secret = "sha256:{hash}"
+secret = "{hash}"
 redirect_uris = ["{CALLBACK}"]
 [clients.second]
 name = "Another assistant"
-secret = "sha256:{hash}"
+secret = "{hash}"
 redirect_uris = ["{CALLBACK}"]
 "#,
         published.front.origin()

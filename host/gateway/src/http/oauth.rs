@@ -104,3 +104,23 @@ fn what(at: &At, resource: &Resource, is_known: bool) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// RFC 6749 section 5.2: programs read JSON, and are told when to come again.
+    #[tokio::test]
+    async fn what_cannot_be_recorded_is_told_in_the_form_that_programs_read() {
+        let answer = unrecorded();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let said: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(said["error"], "temporarily_unavailable");
+        assert!(said["error_description"].as_str().unwrap().contains("recorded"), "{said}");
+    }
+}
