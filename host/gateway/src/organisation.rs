@@ -13,7 +13,11 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tidegate_identity::Settings;
 use tidegate_model::{Clock, ConnectorId, OrgId};
-use tidegate_upstream::{connector::List, credential::Vault};
+use tidegate_upstream::{
+    connector::List,
+    credential::{Vault, oauth::registration::ClientIdentity},
+    machine::Backend,
+};
 use tidegate_wasm::Sandbox;
 use tidegate_wire::client::egress::Egress;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +52,10 @@ pub(crate) struct Foundation {
     pub(crate) egress: Arc<Egress>,
     /// The gateway's own environment, of which hosted connectors get a few.
     pub(crate) environment: BTreeMap<String, String>,
+    /// What runs hosted connectors.
+    pub(crate) machines: Arc<dyn Backend>,
+    /// Where the gateway is reached.
+    pub(crate) url: String,
     /// The time of day.
     pub(crate) clock: Arc<dyn Clock>,
     /// What is kept in the store, by organisation.
@@ -76,6 +84,15 @@ pub(crate) struct Organisation {
 }
 
 impl Foundation {
+    /// The gateway as a client of the authorization servers of an organisation's connectors.
+    fn client(&self, org: &OrgId) -> ClientIdentity {
+        let base = match *org == OrgId::default_org() {
+            true => self.url.clone(),
+            false => format!("{}/o/{org}", self.url),
+        };
+        ClientIdentity { redirect_uri: format!("{base}/connect/callback"), document: None }
+    }
+
     /// An organisation with no configuration yet. Must be called within a tokio runtime.
     pub(crate) fn organisation(&self, id: OrgId) -> Organisation {
         let outside = Outside {
@@ -88,13 +105,15 @@ impl Foundation {
             self.records.shared_store(),
             Arc::clone(&self.clock),
             Arc::clone(&self.egress),
+            self.client(&id),
         );
         tokio::spawn(ended.clone().run_until_cancelled_owned(Arc::clone(&vault).follow()));
         let connectors = Connectors::new(
             Arc::clone(&self.egress),
             self.environment.clone(),
             Some(Arc::clone(&vault)),
-        );
+        )
+        .hosting(&id, Arc::clone(&self.machines));
         let assembly = Assembly {
             bindings: Bindings::new(self.sandbox.clone())
                 .trusting(self.trust.clone())

@@ -10,6 +10,7 @@
 mod header;
 pub mod key;
 mod material;
+pub mod oauth;
 mod owner;
 mod shelf;
 mod spec;
@@ -17,6 +18,7 @@ mod vault;
 
 pub(crate) use header::is_reserved;
 pub use material::Material;
+pub use oauth::{OAuth, OAuthSpec};
 pub use owner::{Owner, Scope};
 pub use spec::{CredentialSpec, KeySource, KeySpec, Placing};
 pub use vault::{About, Kept, Listed, Slot, Vault, VaultError, Versioned};
@@ -135,15 +137,20 @@ pub(crate) trait Kind: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<Arc<Material>, CredentialError>>;
 
     /// The upstream refused `material`: whatever can be done about it, so that the next call
-    /// fares better or somebody is asked for another one.
+    /// fares better; or what somebody has to bring.
     fn refused<'a>(
         &'a self,
         owner: &'a Owner,
         material: &'a Material,
         refused: &'a Refused,
-    ) -> BoxFuture<'a, Result<(), CredentialError>> {
+    ) -> BoxFuture<'a, Result<Option<Want>, CredentialError>> {
         let _ = (owner, material, refused);
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Itself, where it is got through a browser.
+    fn oauth(&self) -> Option<&OAuth> {
+        None
     }
 
     /// Tells whoever issued it that it is to work no more, as far as they can be told; it is
@@ -228,6 +235,7 @@ impl Credential {
         all.kind = match spec {
             CredentialSpec::None => None,
             CredentialSpec::Key(spec) => Some(key::open(spec, &setting, secret)?),
+            CredentialSpec::OAuth(spec) => Some(Box::new(oauth::open(spec, setting()?, secret)?)),
         };
         if spec.is_stored() {
             let setting = setting()?;
@@ -316,7 +324,8 @@ impl Credential {
         Ok(Some(material))
     }
 
-    /// The upstream refused what `injection` carried.
+    /// The upstream refused what `injection` carried: [`CredentialError::Wanted`] where
+    /// somebody has to bring something before another call can fare better.
     pub(crate) async fn refused(
         &self,
         injection: &Injection,
@@ -326,7 +335,16 @@ impl Credential {
             return Ok(());
         };
         self.shelf.drop_one(injection.owner.key());
-        kind.refused(&injection.owner, material, refused).await
+        let (connector, owner) = (self.connector.clone(), injection.owner.clone());
+        match kind.refused(&injection.owner, material, refused).await? {
+            Some(want) => Err(CredentialError::Wanted { connector, owner, want }),
+            None => Ok(()),
+        }
+    }
+
+    /// The way of a person through a browser to a token, where that is how it is got.
+    pub fn oauth(&self) -> Option<&OAuth> {
+        self.kind.as_deref().and_then(Kind::oauth)
     }
 
     /// Has `owner`'s work no more: at its issuer as far as possible, and here. Whether there

@@ -8,13 +8,14 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tidegate_model::{ConnectorId, Secret};
+use tidegate_model::{ConnectorId, OrgId, Secret};
 use tidegate_upstream::{
     connector::{
         self, Connector, ConnectorSpec, EnvValue, Era, GuardSpec, HostedSpec, Parts, RemoteSpec,
         Transport, WasmSpec,
     },
-    credential::Vault,
+    credential::{CredentialSpec, Vault},
+    machine::Backend,
 };
 use tidegate_wasm::{Binding, GuestConnector, Limits};
 use tidegate_wire::client::egress::{AddressPolicy, Egress};
@@ -23,7 +24,6 @@ use super::bindings::{self, Bindings, Wanted};
 use crate::{
     config::{
         Problem,
-        auth::AuthConfig,
         connector::{AddressSetting, ConnectorConfig, ConnectorKind, EraSetting, TransportSetting},
         problem::sentence,
         reference::Reference,
@@ -48,6 +48,8 @@ pub(crate) struct Connectors {
     egress: Arc<Egress>,
     environment: BTreeMap<String, String>,
     vault: Option<Arc<Vault>>,
+    org: String,
+    machines: Option<Arc<dyn Backend>>,
     open: Mutex<HashMap<ConnectorId, Opened>>,
 }
 
@@ -59,7 +61,14 @@ impl Connectors {
         environment: BTreeMap<String, String>,
         vault: Option<Arc<Vault>>,
     ) -> Self {
-        Self { egress, environment, vault, open: Mutex::default() }
+        let (org, machines) = (String::new(), None);
+        Self { egress, environment, vault, org, machines, open: Mutex::default() }
+    }
+
+    /// With what runs machines for hosted connectors of `org`; without, none can be opened.
+    pub(crate) fn hosting(mut self, org: &OrgId, machines: Arc<dyn Backend>) -> Self {
+        (self.org, self.machines) = (org.as_str().to_owned(), Some(machines));
+        self
     }
 
     /// All connectors of a configuration, opened or kept. What is no longer described stays
@@ -112,6 +121,8 @@ impl Connectors {
             secrets,
             environment: self.environment.clone(),
             vault: self.vault.clone(),
+            org: self.org.clone(),
+            machines: self.machines.clone(),
         };
         let connector = connector::open(id.clone(), &spec, &parts)
             .map_err(|error| Problem::of(file, sentence(&error)))?;
@@ -181,7 +192,7 @@ async fn spec(
     Ok(match config.kind {
         ConnectorKind::Remote => ConnectorSpec::Remote(RemoteSpec {
             url: config.url.clone().unwrap_or_default(),
-            credential: config.auth.as_ref().map(AuthConfig::spec).unwrap_or_default(),
+            credential: credential(config),
             allow: addresses(config),
             era,
             transport: match config.transport {
@@ -202,6 +213,10 @@ async fn spec(
             env: config.env.iter().map(|(name, value)| (name.clone(), env_value(value))).collect(),
             cwd: config.cwd.clone(),
             per_caller: config.per_caller,
+            machines: config.machine.count,
+            sandbox: config.machine.spec(),
+            idle_stop: config.machine.idle(),
+            credential: credential(config),
             era,
             extensions: config.extensions.clone(),
             probe_timeout: PROBE,
@@ -211,6 +226,11 @@ async fn spec(
         }),
         ConnectorKind::Wasm => ConnectorSpec::Wasm(wasm(id, config, bindings, file, guard).await?),
     })
+}
+
+fn credential(config: &ConnectorConfig) -> CredentialSpec {
+    let url = config.url.as_deref().unwrap_or_default();
+    config.auth.as_ref().map(|auth| auth.spec(url, &addresses(config))).unwrap_or_default()
 }
 
 fn env_value(text: &str) -> EnvValue {

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_upstream::credential::{CredentialSpec, KeySource, KeySpec, Placing, Scope};
+use tidegate_upstream::credential::{
+    CredentialSpec, KeySource, KeySpec, OAuthSpec, Placing, Scope, oauth::discovery::Named,
+};
+use tidegate_wire::client::egress::{AddressPolicy, Origin};
 
 use super::{connector::ConnectorKind, reference::Reference};
 
@@ -18,6 +21,8 @@ pub enum AuthKind {
     /// A token, API key or password that is used as it is.
     #[default]
     Key,
+    /// A token that an authorization server issues after somebody has agreed in a browser.
+    Oauth,
 }
 
 /// Whose credential serves a call.
@@ -54,6 +59,21 @@ pub struct AuthConfig {
     /// whoever it belongs to brings it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Reference>,
+    /// `oauth`: the authorization server, where it shall not be found out from the connector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// `oauth`: origins beside the issuer's where its endpoints may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<String>,
+    /// `oauth`: the gateway's client there, where it does not register itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// `oauth`: the secret of `client_id`: `env:NAME` or `file:PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<Reference>,
+    /// `oauth`: the rights to ask for, where they shall not be found out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
 
 fn authorization() -> String {
@@ -87,11 +107,48 @@ impl AuthConfig {
                 "remove `secret`, so that everybody brings their own, or `scope`",
             );
         }
-        None
+        self.kind_fault(connector)
     }
 
-    /// As the layer below takes it.
-    pub fn spec(&self) -> CredentialSpec {
+    /// What belongs to another kind.
+    fn kind_fault(&self, connector: ConnectorKind) -> Option<(String, String)> {
+        let of_oauth = [
+            ("issuer", self.issuer.is_some()),
+            ("endpoints", !self.endpoints.is_empty()),
+            ("client_id", self.client_id.is_some()),
+            ("client_secret", self.client_secret.is_some()),
+            ("scopes", !self.scopes.is_empty()),
+        ];
+        let say = |message: String, help: &str| Some((message, help.to_owned()));
+        match self.kind {
+            AuthKind::Key => {
+                let (name, _) = of_oauth.into_iter().find(|(_, given)| *given)?;
+                say(
+                    format!("`auth.{name}` belongs to `kind = \"oauth\"`"),
+                    "remove it, or set the kind",
+                )
+            }
+            AuthKind::Oauth if self.secret.is_some() => say(
+                "`auth.secret` belongs to `kind = \"key\"`".into(),
+                "the secret of a registered client is its `client_secret`",
+            ),
+            AuthKind::Oauth if self.client_secret.is_some() && self.client_id.is_none() => {
+                say("`auth.client_secret` needs `client_id`".into(), "write whose secret it is")
+            }
+            AuthKind::Oauth if connector != ConnectorKind::Remote => say(
+                "`kind = \"oauth\"` is for connectors of kind `remote`".into(),
+                "its authorization server is found from the connector's `url`",
+            ),
+            AuthKind::Oauth => {
+                let mut urls = self.issuer.iter().chain(&self.endpoints);
+                let bad = urls.find_map(|url| Origin::split(url).err())?;
+                say(bad.to_string(), "write it like `https://login.example.com`")
+            }
+        }
+    }
+
+    /// As the layer below takes it, for a connector at `url` that may reach `allow`.
+    pub fn spec(&self, url: &str, allow: &AddressPolicy) -> CredentialSpec {
         let placing = match &self.env {
             Some(name) => Placing::Env { name: name.clone() },
             None => Placing::Header { name: self.header.clone(), format: self.format.clone() },
@@ -104,17 +161,27 @@ impl AuthConfig {
                 };
                 CredentialSpec::Key(KeySpec { placing, source })
             }
+            AuthKind::Oauth => CredentialSpec::OAuth(OAuthSpec {
+                placing,
+                scope: self.scope.into(),
+                url: url.to_owned(),
+                allow: allow.clone(),
+                named: Named { issuer: self.issuer.clone(), endpoints: self.endpoints.clone() },
+                client_id: self.client_id.clone(),
+                client_secret: self.client_secret.clone().map(Into::into),
+                scopes: self.scopes.clone(),
+            }),
         }
     }
 
     /// What it refers to outside of itself.
     pub fn reference(&self) -> Option<&Reference> {
-        self.secret.as_ref()
+        self.secret.as_ref().or(self.client_secret.as_ref())
     }
 
     /// Makes relative file paths absolute.
     pub fn rooted(&mut self, base: &Path) {
-        if let Some(secret) = &mut self.secret {
+        for secret in [&mut self.secret, &mut self.client_secret].into_iter().flatten() {
             secret.rooted(base);
         }
     }

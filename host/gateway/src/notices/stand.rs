@@ -242,6 +242,8 @@ impl Stand {
             plugin_state: Arc::clone(&plugin_state),
             egress,
             environment: BTreeMap::new(),
+            machines: crate::machines::local(dir.path(), None, &BTreeMap::new()),
+            url: "http://127.0.0.1:1".to_owned(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             records: Records::new(Arc::clone(&store), Arc::new(blobs)),
             figures: Arc::default(),

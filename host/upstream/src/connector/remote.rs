@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     armed::{Armed, Maintenance},
-    credential::{Credential, Injection, Refused, is_reserved},
+    credential::{Credential, CredentialError, Injection, Refused, is_reserved},
 };
 
 use way::Way;
@@ -121,19 +121,29 @@ impl Remote {
                 None => outcome,
             },
         };
-        self.mind_refusal(injection, outcome.as_ref().err()).await;
+        self.mind_refusal(injection, outcome.as_ref().err()).await?;
         outcome
     }
 
     /// Sees to it that a credential which the server does not take is renewed or asked for.
-    async fn mind_refusal(&self, injection: &Injection, error: Option<&ConnectorError>) {
+    /// An error where somebody has to bring another one.
+    async fn mind_refusal(
+        &self,
+        injection: &Injection,
+        error: Option<&ConnectorError>,
+    ) -> Result<(), CredentialError> {
         let Some(ConnectorError::Peer(PeerError::Unauthorized { status, challenge })) = error
         else {
-            return;
+            return Ok(());
         };
         let refused = Refused { status: *status, challenge: challenge.as_deref().map(Into::into) };
-        if let Err(error) = self.credential.refused(injection, &refused).await {
-            tracing::warn!(connector = %self.id, %error, "a refused credential cannot be noted");
+        match self.credential.refused(injection, &refused).await {
+            Err(error @ CredentialError::Wanted { .. }) => Err(error),
+            Err(error) => {
+                tracing::warn!(connector = %self.id, %error, "a refused credential cannot be noted");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -150,7 +160,7 @@ impl Remote {
                 None => outcome,
             },
         };
-        self.mind_refusal(&injection, list.as_ref().err()).await;
+        self.mind_refusal(&injection, list.as_ref().err()).await?;
         let list = list?;
         let way = Arc::clone(&self.way);
         let credential = Arc::clone(&self.credential);

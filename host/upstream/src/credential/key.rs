@@ -120,24 +120,25 @@ impl Kind for Stored {
         owner: &'a Owner,
         material: &'a Material,
         refused: &'a Refused,
-    ) -> BoxFuture<'a, Result<(), CredentialError>> {
+    ) -> BoxFuture<'a, Result<Option<Want>, CredentialError>> {
         async move {
             // A key cannot be renewed, and a service that asks for other rights may still take
             // it elsewhere.
             if !refused.is_dead() {
-                return Ok(());
+                return Ok(None);
             }
             let slot = self.setting.slot(owner);
             let Some(mut found) = self.setting.vault.read::<Body>(&slot).await? else {
-                return Ok(());
+                return Ok(None);
             };
             if found.content != material.version || found.kept.about.dead.is_some() {
-                return Ok(());
+                return Ok(None);
             }
-            found.kept.about.dead = Some(refused.sentence());
+            let why = refused.sentence();
+            found.kept.about.dead = Some(why.clone());
             let expect = Expect::Version(found.version);
             self.setting.vault.write(&slot, &found.kept, expect).await?;
-            Ok(())
+            Ok(Some(Want::Refused(why)))
         }
         .boxed()
     }

@@ -50,6 +50,11 @@ impl Material {
         }
     }
 
+    /// Changes whenever the credential does.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The same, as a version of its own.
     #[must_use]
     pub(crate) fn at_version(mut self, version: u64) -> Self {

@@ -2,7 +2,7 @@
 //!
 //! One variant for each kind; what belongs to a kind alone stands in that kind's own struct.
 
-use super::Scope;
+use super::{OAuthSpec, Scope};
 
 /// A credential as an administrator describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,6 +12,8 @@ pub enum CredentialSpec {
     None,
     /// The same key on every request.
     Key(KeySpec),
+    /// A token that an authorization server issues after somebody has agreed.
+    OAuth(OAuthSpec),
 }
 
 /// A key, token or password that is used as it is.
@@ -57,6 +59,7 @@ impl CredentialSpec {
         match self {
             Self::None => "none",
             Self::Key(_) => "key",
+            Self::OAuth(_) => "oauth",
         }
     }
 
@@ -64,19 +67,21 @@ impl CredentialSpec {
     pub fn scope(&self) -> Scope {
         match self {
             Self::Key(KeySpec { source: KeySource::Stored(scope), .. }) => *scope,
+            Self::OAuth(spec) => spec.scope,
             Self::None | Self::Key(_) => Scope::Shared,
         }
     }
 
     /// Whether it lives in the vault, so that somebody has to bring it.
     pub fn is_stored(&self) -> bool {
-        matches!(self, Self::Key(KeySpec { source: KeySource::Stored(_), .. }))
+        matches!(self, Self::OAuth(_) | Self::Key(KeySpec { source: KeySource::Stored(_), .. }))
     }
 
     /// References to secrets that it holds.
     pub fn references(&self) -> Vec<&str> {
         match self {
             Self::Key(KeySpec { source: KeySource::Reference(reference), .. }) => vec![reference],
+            Self::OAuth(spec) => spec.client_secret.as_deref().into_iter().collect(),
             Self::None | Self::Key(_) => Vec::new(),
         }
     }

@@ -25,7 +25,7 @@ use tidegate_wire::client::egress::Egress;
 use tokio::sync::OwnedMutexGuard;
 use zeroize::Zeroizing;
 
-use super::{Owner, owner::OwnerKey, shelf::Shelf};
+use super::{Owner, oauth::registration::ClientIdentity, owner::OwnerKey, shelf::Shelf};
 
 /// The schema number of values.
 const SCHEMA: u32 = 1;
@@ -42,11 +42,15 @@ pub struct Vault {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     egress: Arc<Egress>,
+    identity: ClientIdentity,
     /// What connectors have at hand, to be told of changes.
     shelves: Mutex<Vec<(ConnectorId, Weak<Shelf>)>>,
     /// One lock for each credential that is being renewed.
     renewals: Mutex<HashMap<Vec<u8>, Weak<tokio::sync::Mutex<()>>>>,
 }
+
+/// Nobody else renews the same credential for as long as it is held.
+pub(crate) type Alone = OwnedMutexGuard<()>;
 
 /// Which credential: whose, for which connector, of which kind, sent where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -139,9 +143,10 @@ impl Vault {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         egress: Arc<Egress>,
+        identity: ClientIdentity,
     ) -> Arc<Self> {
         let (shelves, renewals) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { org, store, clock, egress, shelves, renewals })
+        Arc::new(Self { org, store, clock, egress, identity, shelves, renewals })
     }
 
     /// The organisation.
@@ -152,6 +157,11 @@ impl Vault {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The gateway as a client of authorization servers.
+    pub fn identity(&self) -> &ClientIdentity {
+        &self.identity
     }
 
     /// The way out, for kinds that ask somebody for their material.
@@ -305,22 +315,56 @@ impl Vault {
         Ok(())
     }
 
+    /// Something that a kind keeps beside credentials, under a key with a prefix of its own.
+    pub(crate) async fn aside<T: DeserializeOwned>(
+        &self,
+        key: &[u8],
+    ) -> Result<Option<T>, VaultError> {
+        let found = self.store.get(Table::Credential, &self.org, key).await?;
+        let Some(record) = found else { return Ok(None) };
+        let value = Zeroizing::new(record.value);
+        serde_json::from_slice(&value).map(Some).map_err(|_| VaultError::Unreadable)
+    }
+
+    /// Keeps it.
+    pub(crate) async fn keep_aside<T: Serialize>(
+        &self,
+        key: &[u8],
+        value: &T,
+    ) -> Result<(), VaultError> {
+        let value = serde_json::to_vec(value).map_err(|_| VaultError::Unreadable)?;
+        self.store.commit(Batch::new().put(Table::Credential, &self.org, key, value)).await?;
+        Ok(())
+    }
+
+    /// Forgets it.
+    pub(crate) async fn drop_aside(&self, key: &[u8]) -> Result<(), VaultError> {
+        self.store.commit(Batch::new().delete(Table::Credential, &self.org, key)).await?;
+        Ok(())
+    }
+
     /// Waits until nobody else in this process renews the same credential.
-    pub(crate) async fn alone(&self, slot: &Slot) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = slot.key();
-            match renewals.get(&key).and_then(Weak::upgrade) {
-                Some(lock) => lock,
-                None => {
-                    renewals.retain(|_, lock| lock.strong_count() > 0);
-                    let lock = Arc::new(tokio::sync::Mutex::new(()));
-                    renewals.insert(key, Arc::downgrade(&lock));
-                    lock
-                }
+    pub(crate) async fn alone(&self, slot: &Slot) -> Alone {
+        self.lock_of(slot).lock_owned().await
+    }
+
+    /// The same without waiting; `None` where somebody does.
+    pub(crate) fn alone_now(&self, slot: &Slot) -> Option<Alone> {
+        self.lock_of(slot).try_lock_owned().ok()
+    }
+
+    fn lock_of(&self, slot: &Slot) -> Arc<tokio::sync::Mutex<()>> {
+        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = slot.key();
+        match renewals.get(&key).and_then(Weak::upgrade) {
+            Some(lock) => lock,
+            None => {
+                renewals.retain(|_, lock| lock.strong_count() > 0);
+                let lock = Arc::new(tokio::sync::Mutex::new(()));
+                renewals.insert(key, Arc::downgrade(&lock));
+                lock
             }
-        };
-        lock.lock_owned().await
+        }
     }
 
     /// Tells `shelf` of changes from now on.

@@ -13,6 +13,11 @@ use crate::{
 };
 use tidegate_model::{Secret, SystemClock};
 
+fn identity() -> ClientIdentity {
+    let redirect_uri = "https://gateway.example/connect/callback".to_owned();
+    ClientIdentity { redirect_uri, document: None }
+}
+
 async fn vault() -> (Arc<Vault>, Arc<dyn Store>) {
     let keys = Arc::new(FixedKeys::new([[7; 32]]));
     let store: Arc<dyn Store> =
@@ -20,7 +25,7 @@ async fn vault() -> (Arc<Vault>, Arc<dyn Store>) {
     let org = OrgId::default_org();
     store.ensure_org(&org).await.unwrap();
     let egress = Egress::new(Resolver::System, None).unwrap();
-    let vault = Vault::new(org, Arc::clone(&store), Arc::new(SystemClock), egress);
+    let vault = Vault::new(org, Arc::clone(&store), Arc::new(SystemClock), egress, identity());
     tokio::spawn(Arc::clone(&vault).follow());
     (vault, store)
 }
@@ -152,7 +157,8 @@ async fn a_key_that_is_refused_is_asked_for_again_and_only_that_one() {
     crm.refused(&old, &forbidden).await.unwrap();
     assert_eq!(carried(&crm, "crm", "ann").await.unwrap(), "Bearer ann");
     let refused = Refused { status: 401, challenge: None };
-    crm.refused(&old, &refused).await.unwrap();
+    let wanted = crm.refused(&old, &refused).await;
+    assert!(matches!(wanted, Err(CredentialError::Wanted { want: Want::Refused(_), .. })));
     assert!(matches!(carried(&crm, "crm", "ann").await, Err(Want::Refused(_))));
     assert_eq!(carried(&crm, "crm", "bo").await.unwrap(), "Bearer bo");
     bring(&vault, &crm, Owner::User(user("ann")), "newer").await;
@@ -168,7 +174,7 @@ async fn another_process_is_heard_of() {
     bring(&vault, &crm, Owner::Shared, "first").await;
     assert_eq!(carried(&crm, "crm", "ann").await.unwrap(), "Bearer first");
     let egress = Egress::new(Resolver::System, None).unwrap();
-    let other = Vault::new(OrgId::default_org(), store, Arc::new(SystemClock), egress);
+    let other = Vault::new(OrgId::default_org(), store, Arc::new(SystemClock), egress, identity());
     let its = credential(&other, "crm", CRM, Scope::Shared);
     bring(&other, &its, Owner::Shared, "second").await;
     while carried(&crm, "crm", "ann").await.unwrap() != "Bearer second" {
