@@ -14,6 +14,9 @@ mod children;
 #[path = "bridge/ending.rs"]
 mod ending;
 #[cfg(test)]
+#[path = "bridge/gateways.rs"]
+mod gateways;
+#[cfg(test)]
 #[path = "bridge/relaying.rs"]
 mod relaying;
 #[cfg(test)]

@@ -232,8 +232,7 @@ impl Machine {
 
     /// A legacy call within a session.
     pub(crate) fn legacy(&self, session: &str, id: u64, name: &str, arguments: Value) -> Sending {
-        let params = json!({"name": name, "arguments": arguments,
-            "_meta": {"progressToken": format!("t{id}")}});
+        let params = json!({"name": name, "arguments": arguments});
         let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
         post(&message).with("mcp-session-id", session)
     }

@@ -61,7 +61,7 @@ impl Server {
             Some("server/discover") if self.modern => done(
                 &id,
                 json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
-                    "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"}),
+                    "capabilities": {"tools": {"listChanged": true}}, "ttlMs": 0, "cacheScope": "private"}),
             ),
             Some("tools/list") => {
                 let names = ["env", "pid", "echo"];

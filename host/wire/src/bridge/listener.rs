@@ -23,6 +23,8 @@ use super::{BridgeError, door::Door, options::Listen};
 const CONNECTIONS: usize = 2_048;
 /// How long requests under way have to end when the bridge is told to.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Time for what is said to those whose requests were cut off.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Time for the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 /// Pause after a connection could not be accepted.
@@ -109,8 +111,12 @@ impl Bound {
             drop(std::fs::remove_file(path));
         }
         door.children().end_streams();
-        if timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        let mut served = std::pin::pin!(graceful.shutdown());
+        if timeout(DRAIN, &mut served).await.is_err() {
             tracing::warn!("requests under way are cut off");
+            door.children().close().await;
+            // Those who waited are told that the child is gone.
+            drop(timeout(FAREWELL, served).await);
         }
     }
 
