@@ -57,7 +57,11 @@ enum Task {
     /// Everything that must hold before a change lands
     Ci,
     /// The fuzz targets, and the crash tests with 200 kill and 100 power-loss rounds
-    Soak,
+    Soak {
+        /// A tenth of every round, to see that each step works
+        #[arg(long)]
+        quick: bool,
+    },
     /// Check the shape of the tree: edges between crates, sizes, module comments
     Tidy,
 }
@@ -86,7 +90,7 @@ fn run(task: Task) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Ci => ci::run(&root),
-        Task::Soak => soak::run(&root),
+        Task::Soak { quick } => soak::run(&root, quick),
         Task::Tidy => ci::tidy(&root),
     }
 }
