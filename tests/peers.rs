@@ -124,7 +124,9 @@ async fn server_filesystem_works_over_stdio() {
     let path = folder.path().canonicalize().unwrap();
     std::fs::write(path.join("note.txt"), "hello from a file").unwrap();
     let served = path.to_str().unwrap();
-    let gateway = over(&hosted("server-filesystem/dist/index.js", &[served])).await;
+    let connector = hosted("server-filesystem/dist/index.js", &[served]);
+    let machine = format!("[machine]\nwrite = [{served:?}]\n");
+    let gateway = over(&format!("{connector}{machine}")).await;
     let client = gateway.client("alice", "main");
 
     let note = json!({ "path": path.join("note.txt") });

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod connector;
 pub mod directory;
 pub mod egress;
+pub mod hosted;
 pub mod identity;
 pub mod key;
 pub mod machine;

@@ -17,6 +17,7 @@ mod gateway;
 mod http;
 mod identity;
 mod jobs;
+mod machines;
 mod metrics;
 mod notices;
 mod organisation;

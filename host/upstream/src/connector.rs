@@ -17,7 +17,7 @@ mod spec;
 mod wasm;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -37,6 +37,7 @@ use crate::{
     armed::{Armed, Maintenance},
     credential::{Credential, Vault},
     guard::Guarded,
+    machine::{Backend, LogLine},
 };
 
 /// Something that a connector tells of its own accord.
@@ -110,6 +111,17 @@ pub trait Connector: Send + Sync + fmt::Debug {
 
     /// Ends sessions and processes in good order. Calls under way fail.
     fn close(&self) -> BoxFuture<'_, ()>;
+
+    /// Makes ready for calls what takes time to start, so that one that takes the place of
+    /// another keeps nobody waiting. Returns when it is ready, or cannot be made so.
+    fn warm(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What its machines said lately; nothing where it has none.
+    fn logs(&self) -> Vec<MachineLines> {
+        Vec::new()
+    }
 }
 
 /// How a connector is.
@@ -129,8 +141,38 @@ pub struct Health {
     pub restarts: u64,
     /// Lines on stdout that were no messages (hosted).
     pub junk_lines: u64,
+    /// Its machines (hosted).
+    pub machines: Vec<MachineHealth>,
     /// What the server says about itself, once a session was set up.
     pub info: Option<Arc<PeerInfo>>,
+}
+
+/// How one machine of a connector is.
+#[derive(Debug, Clone)]
+pub struct MachineHealth {
+    /// Its name, while it runs.
+    pub id: Option<String>,
+    /// The state in one word: `idle`, `starting`, `running`, `ended`, `failed`, `shut`.
+    pub state: &'static str,
+    /// Calls under way.
+    pub in_flight: usize,
+    /// Starts of the machine and of the program in it, beyond the first.
+    pub restarts: u64,
+    /// Lines of output that were no messages.
+    pub junk_lines: u64,
+    /// What of the sandbox does not hold for it.
+    pub missing: Vec<&'static str>,
+}
+
+/// What one machine said.
+#[derive(Debug, Clone)]
+pub struct MachineLines {
+    /// Its name.
+    pub id: String,
+    /// The lines that are kept, oldest first, without secrets.
+    pub lines: Vec<LogLine>,
+    /// How many are not kept any more.
+    pub dropped: u64,
 }
 
 /// The state of a connector in one word.
@@ -171,6 +213,10 @@ pub struct Parts {
     pub environment: BTreeMap<String, String>,
     /// Where credentials are kept that are not in `secrets`.
     pub vault: Option<Arc<Vault>>,
+    /// The organisation, as machines know it.
+    pub org: String,
+    /// What runs the machines of hosted connectors.
+    pub machines: Option<Arc<dyn Backend>>,
 }
 
 /// Opens a connector. Does no IO and starts nothing; must be called within a tokio runtime.

@@ -25,7 +25,9 @@ use tokio::{
 use self::breaker::{Breaker, Passage};
 use crate::{
     armed::{Armed, Maintenance},
-    connector::{Connector, ConnectorError, GuardSpec, Health, HealthState, Listed, Update},
+    connector::{
+        Connector, ConnectorError, GuardSpec, Health, HealthState, Listed, MachineLines, Update,
+    },
     credential::Credential,
 };
 
@@ -201,6 +203,14 @@ impl Connector for Guarded {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
+    }
+
+    fn warm(&self) -> BoxFuture<'_, ()> {
+        self.inner.warm()
+    }
+
+    fn logs(&self) -> Vec<MachineLines> {
+        self.inner.logs()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod armed;
 pub mod connector;
 pub mod credential;
 mod guard;
+pub mod machine;
 
 pub use armed::{ArmError, Armed, Duty, Maintenance};
 pub use connector::{

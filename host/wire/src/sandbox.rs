@@ -72,6 +72,10 @@ pub fn enter(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = confinement.apply() {
         return refused(&error);
     }
+    // Whoever started it is gone without a word: so is the program. (A change of user takes
+    // this back.)
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let mut command = Command::new(&program);
     command.args(args);
     if let Some(user) = confinement.user {

@@ -36,6 +36,7 @@ fn show(status: &Status) {
     if status.org != OrgId::default_org().as_str() {
         say(&format!("organisation {}", status.org));
     }
+    say(&format!("sandbox of hosted connectors: {}", status.sandbox));
     say("\nconnectors");
     for connector in &status.connectors {
         let error = connector.error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
@@ -43,6 +44,16 @@ fn show(status: &Status) {
             "  {:<20} {:<8} {:<8} {} tools{error}",
             connector.id, connector.kind, connector.state, connector.tools
         ));
+        for machine in &connector.machines {
+            let name = machine.id.as_deref().unwrap_or("-");
+            let missing = machine.missing.join(", ");
+            let missing = if missing.is_empty() { missing } else { format!("; {missing}") };
+            let (state, calls, restarts) = (&machine.state, machine.in_flight, machine.restarts);
+            say(&format!(
+                "  {:<20} machine {name} {state}, {calls} calls, {restarts} restarts{missing}",
+                ""
+            ));
+        }
     }
     say("\nvirtual MCPs");
     for vmcp in &status.vmcps {

@@ -11,6 +11,7 @@ use tidegate_wire::client::egress::Origin;
 
 use super::{
     auth::AuthConfig,
+    hosted::MachineConfig,
     plugin::{Credentials, HttpConfig, StateConfig, reach},
 };
 
@@ -143,6 +144,9 @@ pub struct ConnectorConfig {
     /// `hosted`: its environment; values may be `env:NAME` or `file:PATH`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// `hosted`: the machines that it runs in.
+    #[serde(default, skip_serializing_if = "MachineConfig::is_default")]
+    pub machine: MachineConfig,
     /// `wasm`: the component file, relative to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<PathBuf>,
@@ -183,6 +187,7 @@ impl ConnectorConfig {
             ("cwd", self.cwd.is_some(), ConnectorKind::Hosted),
             ("per_caller", self.per_caller, ConnectorKind::Hosted),
             ("env", !self.env.is_empty(), ConnectorKind::Hosted),
+            ("machine", !self.machine.is_default(), ConnectorKind::Hosted),
             ("component", self.component.is_some(), ConnectorKind::Wasm),
             ("grants", !self.grants.is_empty(), ConnectorKind::Wasm),
             ("config", !self.config.is_empty(), ConnectorKind::Wasm),
@@ -215,6 +220,7 @@ impl ConnectorConfig {
             _ => (self.url_fault())
                 .or_else(|| self.auth_fault())
                 .or_else(|| self.limits_fault())
+                .or_else(|| self.machine.fault())
                 .or_else(|| self.extensions_fault())
                 .or_else(|| self.transport_fault())
                 .or_else(|| reach::faults(&self.http, &self.credentials, self.state).pop()),

@@ -23,6 +23,9 @@ pub enum OpenError {
     /// The command is empty or holds a NUL character.
     #[error("`{0}` is not a command that can be run")]
     Command(String),
+    /// There is nothing to run machines with.
+    #[error("nothing runs machines here: hosted connectors cannot be opened")]
+    NoMachines,
     /// A name in the environment is empty or holds `=` or a NUL character.
     #[error("`{0}` cannot be set in the environment of this connector")]
     Environment(String),
@@ -65,6 +68,9 @@ pub enum ConnectorError {
         /// When it is tried again.
         retry_after: Duration,
     },
+    /// The machine that held what the client keeps is gone; the next call begins anew.
+    #[error("the machine that held this session is gone")]
+    MachineLost,
     /// The server could not be reached, went away or broke the protocol.
     #[error("{0}")]
     Peer(#[from] PeerError),
@@ -89,7 +95,7 @@ impl ConnectorError {
             Self::Deadline => RefusalCode::DeadlineExceeded,
             Self::WrongOrigin => RefusalCode::Internal,
             Self::Credential(_) => RefusalCode::CredentialMissing,
-            Self::Open { .. } | Self::Closed | Self::Start { .. } => {
+            Self::Open { .. } | Self::Closed | Self::Start { .. } | Self::MachineLost => {
                 RefusalCode::ConnectorUnavailable
             }
             Self::Guest(_) | Self::TooMuch { .. } => RefusalCode::ConnectorProtocol,
@@ -121,6 +127,7 @@ impl ConnectorError {
             | Self::Closed
             | Self::WrongOrigin
             | Self::Credential(_)
+            | Self::MachineLost
             | Self::Start { .. } => true,
             Self::Peer(error) => error.nothing_sent(),
             Self::Deadline | Self::Guest(_) | Self::TooMuch { .. } => false,
@@ -135,6 +142,7 @@ impl ConnectorError {
                 | Self::Open { .. }
                 | Self::Closed
                 | Self::WrongOrigin
+                | Self::MachineLost
                 // Each caller may have a credential of their own.
                 | Self::Credential(_)
                 | Self::Peer(
@@ -158,6 +166,9 @@ impl ConnectorError {
                 format!("the credential for `{connector}` cannot be used")
             }
             Self::Start { .. } => format!("`{connector}` cannot be started"),
+            Self::MachineLost => {
+                format!("the machine of `{connector}` that held this session is gone")
+            }
             Self::Guest(_) => format!("`{connector}` failed"),
             Self::TooMuch { .. } => format!("`{connector}` offers too much"),
             Self::Peer(error) => peer_message(connector, error),
@@ -166,6 +177,9 @@ impl ConnectorError {
             (Some(after), _) => Some(format!("try again in {} s", after.as_secs().max(1))),
             (None, Self::Deadline | Self::Peer(_)) if !self.nothing_sent() => {
                 Some("the call may have taken effect: check before you repeat it".to_owned())
+            }
+            (None, Self::MachineLost) => {
+                Some("call again to begin anew: nothing that was kept there is left".to_owned())
             }
             (None, Self::Peer(PeerError::Unauthorized { .. })) => {
                 Some("ask an administrator to renew its credential".to_owned())

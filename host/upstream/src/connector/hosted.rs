@@ -1,52 +1,65 @@
-//! `hosted`: an MCP server that the gateway runs as a child process.
+//! `hosted`: an MCP server that the gateway runs itself, in machines.
 //!
-//! One process serves every caller, unless the connector's file wants one for each client;
-//! lists are read from the shared one in any case. It is started by the first who needs it, in a task of
-//! its own, so that a caller who gives up does not end it for the others. When it ends, the
-//! next call starts it again; when it keeps ending, only after a growing pause.
+//! The program speaks stdio to the bridge in its machine; calls go to the bridge over a
+//! private socket, each with a token ([`slot`], [`fleet`]). One process in each machine
+//! serves every caller, unless the connector's file wants one for each client or a credential
+//! is somebody's own: then each has a child of its own, kept apart by a key ([`child`]).
+//! Machines are started by the first who needs one, in a task of its own, so that a caller
+//! who gives up does not end it for the others.
 
-mod callers;
-mod process;
+mod child;
+mod condition;
+mod fleet;
+mod slot;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
+use http::{HeaderName, HeaderValue, Method};
 use tidegate_model::{Answer, Call, ConnectorId, Secret};
-use tidegate_wire::client::{
-    Peer, PeerInfo,
-    stdio::{Command, StdioSettings},
-};
+use tidegate_wire::client::{Peer, PeerError, PeerInfo, http::HttpSettings};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    Affinity, Connector, ConnectorError, EnvValue, Exchange, Health, HostedSpec, Listed, OpenError,
-    Parts, Round, Update, Wanted, conversation, features, list::Source, listener::Listener,
-    operation::Request,
+    Affinity, Connector, ConnectorError, EnvValue, Exchange, Health, HostedSpec, Listed,
+    MachineHealth, MachineLines, OpenError, Parts, Round, Update, Wanted, conversation, features,
+    list::Source, listener::Listener, operation::Request,
 };
 use crate::{
     armed::{Armed, Maintenance},
-    credential::{Credential, CredentialError},
+    credential::{Credential, CredentialError, Injection, Owner},
+    machine::{MachineSpec, Program},
 };
 
-use callers::Callers;
-use process::Process;
+use child::Child;
+use fleet::{Choice, Fleet};
+use slot::{Plan, Running};
 
-/// What a child gets to see of the gateway's own environment.
+/// What a program gets to see of the gateway's own environment.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+/// The most children with an environment of their own in one machine.
+const CHILDREN: usize = 64;
+/// How long such a child is kept that nobody uses.
+const CHILD_IDLE: Duration = Duration::from_secs(600);
+/// How long a program that cannot be started is left alone, where it is not said.
+const LATER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Hosted {
     id: ConnectorId,
-    credential: Credential,
-    process: Arc<Process>,
-    /// Where each client has a process of its own.
-    callers: Option<Arc<Callers>>,
+    credential: Arc<Credential>,
+    fleet: Arc<Fleet>,
+    per_caller: bool,
     listener: Listener,
     extensions: BTreeSet<String>,
 }
+
+type Headers = Vec<(HeaderName, HeaderValue)>;
 
 impl Hosted {
     pub(super) fn open(
@@ -61,53 +74,175 @@ impl Hosted {
         if let Some(bad) = spec.args.iter().find(|arg| has_nul(arg)) {
             return Err(OpenError::Command(bad.escape_default().to_string()));
         }
-        let command = Command {
-            program: spec.command.clone(),
-            args: spec.args.clone(),
-            env: environment(spec, parts)?,
-            cwd: spec.cwd.clone(),
+        let machine = MachineSpec {
+            org: parts.org.clone(),
+            connector: id.as_str().to_owned(),
+            program: Program {
+                command: spec.command.clone(),
+                args: spec.args.clone(),
+                env: environment(spec, parts)?,
+                cwd: spec.cwd.clone(),
+            },
+            sandbox: spec.sandbox.clone(),
+            answer_limit: spec.answer_limit,
+            children: CHILDREN,
+            child_idle: CHILD_IDLE,
+            start_timeout: spec.start_timeout,
         };
-        let settings = StdioSettings {
-            name: id.as_str().to_owned(),
+        let http = HttpSettings {
             era: spec.era.fixed(),
             probe_timeout: spec.probe_timeout,
             setup_timeout: spec.start_timeout,
             answer_limit: spec.answer_limit,
+            ..HttpSettings::default()
         };
-        let credential = Credential::none(id.clone());
+        let backend = parts.machines.clone().ok_or(OpenError::NoMachines)?;
+        let plan = Plan { backend, machine, http };
+        let secret = |reference: &str| parts.secrets.get(reference).cloned();
+        let vault = parts.vault.as_ref();
+        let credential = Credential::new(id.clone(), None, &spec.credential, vault, secret)?;
         Ok(Self {
             id,
-            credential,
-            callers: spec.per_caller.then(|| Callers::new(command.clone(), settings.clone())),
-            process: Arc::new(Process::new(command, settings)),
+            credential: Arc::new(credential),
+            fleet: Fleet::new(plan, spec.machines, spec.per_caller, spec.idle_stop),
+            per_caller: spec.per_caller,
             listener: Listener::new(),
             extensions: spec.extensions.clone(),
         })
     }
 
-    async fn send(&self, call: &Call, exchange: Exchange) -> Result<Answer, ConnectorError> {
-        let exchange = features::narrowed(exchange, &self.extensions);
+    async fn send(
+        &self,
+        call: &Call,
+        injection: &Injection,
+        exchange: Exchange,
+    ) -> Result<Answer, ConnectorError> {
+        let mut exchange = features::narrowed(exchange, &self.extensions);
+        let chosen = self.fleet.choose(exchange.affinity).await?;
+        let child = self.child(injection, exchange.affinity, chosen.number)?;
+        if let (Some(child), None) = (&child, exchange.affinity) {
+            // A child of somebody's own is no place for the session of everybody.
+            exchange.affinity = Some(child.affinity());
+        }
+        let headers = said_along(child.as_ref(), injection, exchange.affinity)?;
         let request = Request::new(call, &exchange);
-        let process = match (&self.callers, exchange.affinity) {
-            (Some(callers), Some(affinity)) => callers.process(affinity)?,
-            _ => Arc::clone(&self.process),
-        };
-        let peer = Peer::Stdio(process.running().await?);
-        let source = Source { peer: &peer, connector: &self.id, headers: &[] };
-        conversation::carry_out(source, &request, self.process.changes()).await
+        let mut outcome = self.carry_out(&chosen, &request, &headers).await;
+        if let Err(error) = &outcome
+            && error.nothing_sent()
+            && chosen.number.is_none()
+            && chosen.running.machine.is_gone()
+        {
+            // It was lost before it heard of the call, and nothing is kept there.
+            let chosen = self.fleet.choose(None).await?;
+            outcome = self.carry_out(&chosen, &request, &headers).await;
+        }
+        outcome
+    }
+
+    async fn carry_out(
+        &self,
+        chosen: &Choice,
+        request: &Request<'_>,
+        headers: &Headers,
+    ) -> Result<Answer, ConnectorError> {
+        let _visit = chosen.running.visit();
+        let peer = Peer::Http(Arc::clone(&chosen.running.peer));
+        let source = Source { peer: &peer, connector: &self.id, headers };
+        let outcome = conversation::carry_out(source, request, self.fleet.changes()).await;
+        match outcome {
+            Err(error) => Err(explained(error, &chosen.running).await),
+            outcome => outcome,
+        }
+    }
+
+    /// The child for a call; none where the one process of the machine serves it.
+    fn child(
+        &self,
+        injection: &Injection,
+        affinity: Option<Affinity>,
+        number: Option<u64>,
+    ) -> Result<Option<Child>, ConnectorError> {
+        let material = injection.for_machine().map_err(|_| ConnectorError::WrongOrigin)?;
+        let own = affinity.zip(number).filter(|_| self.per_caller);
+        Ok(Child::of(injection.owner(), material, own))
     }
 
     async fn read(&self, proof: &Maintenance) -> Result<Listed, ConnectorError> {
-        let peer = Peer::Stdio(self.process.running().await?);
-        let source = Source { peer: &peer, connector: &self.id, headers: &[] };
+        let injection = self.credential.maintain(proof).await?;
+        let child = self.child(&injection, None, None)?;
+        let headers = said_along(child.as_ref(), &injection, None)?;
+        let running = self.fleet.any().await?;
+        let _visit = running.visit();
+        let peer = Peer::Http(Arc::clone(&running.peer));
+        let source = Source { peer: &peer, connector: &self.id, headers: &headers };
         let features = |info: &PeerInfo| features::read(info, &self.extensions);
-        let list = source.read(features, proof.deadline()).await?;
-        let process = Arc::clone(&self.process);
+        let list = match source.read(features, proof.deadline()).await {
+            Ok(list) => list,
+            Err(error) => return Err(explained(error, &running).await),
+        };
+        let (fleet, credential) = (Arc::clone(&self.fleet), Arc::clone(&self.credential));
         self.listener.begin(move |wanted| {
-            let process = Arc::clone(&process);
-            async move { process.to_listen_to(wanted).await.map(|peer| (Peer::Stdio(peer), Vec::new())) }
+            let (fleet, credential) = (Arc::clone(&fleet), Arc::clone(&credential));
+            async move {
+                let running = fleet.to_listen_to(wanted).await?;
+                let deadline = std::time::Instant::now() + LISTENING;
+                let injection = credential.to_listen(deadline).await?;
+                let material = injection.for_machine().map_err(|_| ConnectorError::WrongOrigin)?;
+                let child = Child::of(injection.owner(), material, None);
+                let headers = said_along(child.as_ref(), &injection, None)?;
+                Ok((Peer::Http(Arc::clone(&running.peer)), headers))
+            }
         });
         Ok(list)
+    }
+}
+
+/// Time for the credential to listen with.
+const LISTENING: Duration = Duration::from_secs(30);
+
+/// What goes along with every request of a call: which child is meant and what it is started
+/// with, whose request it is, and a credential that is a header.
+fn said_along(
+    child: Option<&Child>,
+    injection: &Injection,
+    affinity: Option<Affinity>,
+) -> Result<Headers, ConnectorError> {
+    let material = injection.for_machine().map_err(|_| ConnectorError::WrongOrigin)?;
+    let mut headers: Headers = material.map(|held| held.headers.clone()).unwrap_or_default();
+    headers.extend(child.into_iter().flat_map(Child::headers));
+    headers.extend(affinity.map(child::client));
+    Ok(headers)
+}
+
+/// What an error of the bridge says, in terms of the program behind it.
+async fn explained(error: ConnectorError, running: &Running) -> ConnectorError {
+    let (status, said) = match &error {
+        ConnectorError::Peer(PeerError::Status { status, error: said }) => (*status, said.as_ref()),
+        // The token is not taken: whatever answers there is not the machine that was started.
+        ConnectorError::Peer(PeerError::Unauthorized { status: 401, .. }) => {
+            running.machine.stop.cancel();
+            return PeerError::Closed.into();
+        }
+        _ => return error,
+    };
+    match status {
+        // There is no program to hand the request to.
+        503 => {
+            let condition = running.look().await.unwrap_or_default();
+            let what = said.and_then(child::sentence).or_else(|| condition.last.clone());
+            let what = what.unwrap_or_else(|| "the server process cannot be started".to_owned());
+            let source = std::io::ErrorKind::Other.into();
+            ConnectorError::Start {
+                error: Arc::new(PeerError::Spawn { what, source }),
+                retry_after: condition.retry_after().unwrap_or(LATER),
+            }
+        }
+        // It went away with the request in its hands.
+        502 => {
+            running.look().await;
+            PeerError::Closed.into()
+        }
+        _ => error,
     }
 }
 
@@ -129,16 +264,57 @@ impl Connector for Hosted {
         armed: Armed,
         exchange: Exchange,
     ) -> BoxFuture<'_, Result<Answer, ConnectorError>> {
-        let (call, _none, _) = armed.into_parts();
-        async move { self.send(&call, exchange).await }.boxed()
+        let (call, injection, _) = armed.into_parts();
+        async move { self.send(&call, &injection, exchange).await }.boxed()
     }
 
     fn health(&self) -> Health {
-        self.process.health()
+        let slots = self.fleet.slots();
+        let machines: Vec<_> = slots
+            .iter()
+            .map(|slot| {
+                let running = slot.current();
+                let condition = running.as_ref().map(|it| it.condition()).unwrap_or_default();
+                MachineHealth {
+                    id: running.as_ref().map(|running| running.machine.id.clone()),
+                    state: slot.word(),
+                    in_flight: running.as_ref().map_or(0, |running| running.under_way()),
+                    restarts: slot.starts().saturating_sub(1) + condition.starts.saturating_sub(1),
+                    junk_lines: condition.junk_lines,
+                    missing: running.map(|it| it.machine.missing.clone()).unwrap_or_default(),
+                }
+            })
+            .collect();
+        let info = self.fleet.current().iter().find_map(|running| running.info());
+        Health {
+            restarts: machines.iter().map(|machine| machine.restarts).sum(),
+            junk_lines: machines.iter().map(|machine| machine.junk_lines).sum(),
+            machines,
+            info,
+            ..Health::default()
+        }
+    }
+
+    fn logs(&self) -> Vec<MachineLines> {
+        let lines = |running: Arc<Running>| MachineLines {
+            id: running.machine.id.clone(),
+            lines: running.machine.log.lines(),
+            dropped: running.machine.log.dropped(),
+        };
+        self.fleet.current().into_iter().map(lines).collect()
+    }
+
+    fn warm(&self) -> BoxFuture<'_, ()> {
+        async move {
+            if let Err(error) = self.fleet.any().await {
+                tracing::warn!(connector = %self.id, %error, "no machine is ready yet");
+            }
+        }
+        .boxed()
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.process.changes().subscribe()
+        self.fleet.changes().subscribe()
     }
 
     fn updates(&self) -> broadcast::Receiver<Update> {
@@ -150,33 +326,36 @@ impl Connector for Hosted {
     }
 
     fn release(&self, affinity: Affinity) {
-        match &self.callers {
-            Some(callers) => callers.release(affinity),
-            None => {
-                if let Some(peer) = self.process.current() {
-                    Peer::Stdio(peer).release(affinity);
-                }
-            }
+        for running in self.fleet.current() {
+            running.peer.release(affinity);
         }
+        let pinned = self.fleet.release(affinity).filter(|_| self.per_caller);
+        let Some((running, number)) = pinned else { return };
+        // One with a credential besides goes when it is idle: whose it is, is not known here.
+        let Some(child) = Child::of(&Owner::Shared, None, Some((affinity, number))) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let Ok(children) = running.machine.server.follow(child::CHILDREN) else { return };
+            let headers: Headers = child.headers().into_iter().collect();
+            let nothing = Bytes::new();
+            if let Err(error) = children.send(&Method::DELETE, &headers, &nothing).await {
+                tracing::debug!(%error, "the process of a client that is gone stays until it is idle");
+            }
+        });
     }
 
     fn roots_changed(&self, affinity: Affinity) {
-        let process = match &self.callers {
-            Some(callers) => callers.of(affinity),
-            None => Some(Arc::clone(&self.process)),
-        };
-        if let Some(peer) = process.and_then(|process| process.current()) {
-            Peer::Stdio(peer).roots_changed(affinity);
+        let pinned = self.fleet.of(affinity).map(|(running, _)| running);
+        let all = || self.fleet.current();
+        for running in pinned.map_or_else(all, |running| vec![running]) {
+            running.peer.roots_changed(affinity);
         }
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
             self.listener.end();
-            if let Some(callers) = &self.callers {
-                callers.close().await;
-            }
-            self.process.close().await;
+            self.fleet.close().await;
         }
         .boxed()
     }
@@ -184,10 +363,7 @@ impl Connector for Hosted {
 
 impl Drop for Hosted {
     fn drop(&mut self) {
-        self.process.shut();
-        if let Some(callers) = &self.callers {
-            callers.end();
-        }
+        self.fleet.shut();
     }
 }
 

@@ -15,14 +15,14 @@ use tidegate_wasm::{Grants, GuestConnector, Limits};
 use tidegate_wire::{client::egress::AddressPolicy, mcp::revision::Era as WireEra};
 
 use super::features::default_extensions;
-use crate::credential::CredentialSpec;
+use crate::{credential::CredentialSpec, machine::SandboxSpec};
 
 /// A connector as an administrator describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectorSpec {
     /// An MCP server at a URL.
     Remote(RemoteSpec),
-    /// An MCP server that the gateway runs as a child process.
+    /// An MCP server that the gateway runs in machines.
     Hosted(HostedSpec),
     /// A component inside the gateway.
     Wasm(WasmSpec),
@@ -105,8 +105,9 @@ pub enum EnvValue {
     Secret(String),
 }
 
-/// An MCP server run as a child process that speaks stdio. The environment is the same for
-/// every caller, so it may hold only credentials that all of them share.
+/// An MCP server that speaks stdio, run in machines. The environment is the same for every
+/// caller, so it may hold only credentials that all of them share; those of one person come
+/// with [`HostedSpec::credential`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostedSpec {
     /// The program: a path, or a name looked up in `PATH`. No shell is involved.
@@ -119,6 +120,14 @@ pub struct HostedSpec {
     pub cwd: Option<PathBuf>,
     /// Whether each client has a process of its own, beside the shared one for lists.
     pub per_caller: bool,
+    /// How many machines run it.
+    pub machines: usize,
+    /// What it may do there.
+    pub sandbox: SandboxSpec,
+    /// How long machines run that nobody calls; as long as the connector when absent.
+    pub idle_stop: Option<Duration>,
+    /// The credential: variables of a child's environment.
+    pub credential: CredentialSpec,
     /// The era, where it shall not be found out.
     pub era: Era,
     /// The extensions that are carried between its clients and it, by identifier.
@@ -209,6 +218,7 @@ impl ConnectorSpec {
                     EnvValue::Secret(reference) => Some(reference.as_str()),
                     EnvValue::Plain(_) => None,
                 })
+                .chain(spec.credential.references())
                 .collect(),
             Self::Wasm(_) => Vec::new(),
         }
@@ -258,6 +268,10 @@ impl HostedSpec {
             env: BTreeMap::new(),
             cwd: None,
             per_caller: false,
+            machines: 1,
+            sandbox: SandboxSpec::default(),
+            idle_stop: None,
+            credential: CredentialSpec::None,
             era: Era::Auto,
             extensions: default_extensions(),
             probe_timeout: Duration::from_secs(2),

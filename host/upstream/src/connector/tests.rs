@@ -3,11 +3,12 @@
 
 mod hosted;
 mod input;
+mod machines;
 mod news;
 mod offers;
 mod operations;
 mod remote;
-mod stand;
+pub(crate) mod stand;
 mod wasm;
 
 use std::{

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_model::OrgId;
+use tidegate_upstream::connector::MachineHealth;
 use utoipa::ToSchema;
 
 use super::{asked::Asked, failed::Failed, route::Done};
@@ -17,6 +18,25 @@ pub(crate) struct ConnectorStatus {
     pub(crate) in_flight: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// The machines of a hosted connector.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) machines: Vec<MachineStatus>,
+}
+
+/// One machine.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MachineStatus {
+    /// Its name, while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// `idle`, `starting`, `running`, `ended`, `failed` or `shut`.
+    pub(crate) state: String,
+    pub(crate) in_flight: usize,
+    /// Starts of it and of the program in it, beyond the first.
+    pub(crate) restarts: u64,
+    /// What of the sandbox does not hold for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing: Vec<String>,
 }
 
 /// One virtual MCP.
@@ -86,6 +106,9 @@ pub(crate) struct Status {
     pub(crate) sessions: usize,
     /// `ready`, or what is the matter.
     pub(crate) audit: String,
+    /// What keeps the machines of hosted connectors from the rest of the computer.
+    #[serde(default)]
+    pub(crate) sandbox: String,
     pub(crate) connectors: Vec<ConnectorStatus>,
     pub(crate) vmcps: Vec<VmcpStatus>,
     pub(crate) plugins: Vec<PluginStatus>,
@@ -124,6 +147,7 @@ pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Status>, Failed> 
                 tools: revision.offers.get(id).map_or(0, |offer| offer.tools.len()),
                 in_flight: health.in_flight,
                 error: health.last_error,
+                machines: health.machines.into_iter().map(machine).collect(),
             }
         })
         .collect();
@@ -160,6 +184,7 @@ pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Status>, Failed> 
         revision: revision.id.0,
         sessions: gateway.sessions.count_of(&org.id),
         audit: gateway.audit_state(),
+        sandbox: gateway.foundation.machines.protection(),
         connectors,
         vmcps,
         plugins: plugins.collect(),
@@ -185,6 +210,16 @@ pub(super) async fn show(asked: &Asked, (): ()) -> Result<Done<Status>, Failed> 
         url,
     };
     Ok(Done::of(status))
+}
+
+fn machine(it: MachineHealth) -> MachineStatus {
+    MachineStatus {
+        id: it.id,
+        state: it.state.to_owned(),
+        in_flight: it.in_flight,
+        restarts: it.restarts,
+        missing: it.missing.into_iter().map(str::to_owned).collect(),
+    }
 }
 
 fn compiling(it: tidegate_wasm::Compiling) -> CompilingStatus {

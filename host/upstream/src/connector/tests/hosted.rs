@@ -41,14 +41,20 @@ async fn a_command_that_is_not_there_is_a_sentence() {
 
 #[tokio::test]
 async fn a_start_outlives_the_caller_who_asked_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let script = r#"echo start >> starts; sleep 0.2
+        while read l; do
+            case "$l" in
+                *server/discover*) said='{"supportedVersions":["2026-07-28"]}';;
+                *tools/call*) said='{"first":true}';;
+                *) continue;;
+            esac
+            id=$(echo "$l" | sed 's/.*"id":\([0-9]*\).*/\1/')
+            echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":$said}"
+        done"#;
     let slow = HostedSpec {
-        args: vec![
-            "-c".into(),
-            r#"read l; sleep 0.2
-            echo '{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28"]}}'
-            read l; echo '{"jsonrpc":"2.0","id":2,"result":{"first":true}}'; read l"#
-                .into(),
-        ],
+        args: vec!["-c".into(), script.into()],
+        cwd: Some(home.path().to_owned()),
         ..HostedSpec::command("sh", [])
     };
     let connector = hosted(slow, &[]).unwrap();
@@ -57,6 +63,7 @@ async fn a_start_outlives_the_caller_who_asked_for_it() {
     let answer = call(&connector, "echo", "{}").await.unwrap();
     assert_eq!(value(&answer)["first"], true);
     assert_eq!(connector.health().restarts, 0);
+    assert_eq!(std::fs::read_to_string(home.path().join("starts")).unwrap(), "start\n");
 }
 
 #[tokio::test]

@@ -6,15 +6,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tidegate_model::ConnectorId;
-use tidegate_wire::client::egress::{AddressPolicy, Egress, Resolver};
+use tidegate_wire::{
+    client::egress::{AddressPolicy, Egress, Resolver},
+    sandbox::Mechanisms,
+};
+
+use crate::machine::{Backend, Local, LocalSettings, Machine, MachineError, MachineSpec};
 
 use super::{super::*, call, value};
 
 #[expect(dead_code, reason = "the tests of wire use the rest")]
 #[path = "../../../../wire/src/client/mock.rs"]
-pub(super) mod mock;
+pub(crate) mod mock;
 #[path = "../../../examples/stdio_peer/server.rs"]
 mod server;
 
@@ -127,6 +133,55 @@ pub(super) fn parts(secrets: &[(&str, &str)]) -> Parts {
             ("GATEWAY_SECRET".to_owned(), "canary".to_owned()),
         ]),
         vault: None,
+        org: "default".to_owned(),
+        machines: Some(Arc::new(Machines::new())),
+    }
+}
+
+/// Machines on this computer, with a data directory that is gone with them.
+#[derive(Debug)]
+pub(super) struct Machines {
+    local: Local,
+    data: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Machines {
+    pub(super) fn new() -> Self {
+        Self::with(Mechanisms::detect("/usr/bin:/bin"), None)
+    }
+
+    /// With these mechanisms and, where it is given, this data directory.
+    pub(super) fn with(mechanisms: Mechanisms, data: Option<PathBuf>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data.unwrap_or_else(|| dir.path().to_owned());
+        let exe = std::env::current_exe().unwrap();
+        let settings = LocalSettings::beside(&exe, &data, mechanisms);
+        assert!(settings.bridge.is_some(), "build it: cargo build --workspace --bins");
+        Self { local: Local::new(settings), data, _dir: dir }
+    }
+
+    /// The data directory.
+    pub(super) fn data(&self) -> PathBuf {
+        self.data.clone()
+    }
+}
+
+impl Backend for Machines {
+    fn start<'a>(&'a self, spec: &'a MachineSpec) -> BoxFuture<'a, Result<Machine, MachineError>> {
+        self.local.start(spec)
+    }
+
+    fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()> {
+        self.local.stop(id)
+    }
+
+    fn list(&self) -> Vec<String> {
+        self.local.list()
+    }
+
+    fn protection(&self) -> String {
+        self.local.protection()
     }
 }
 

@@ -124,12 +124,19 @@ impl Instance {
             }
             return;
         }
+        let mut is_told = false;
         for session in table.sessions() {
+            is_told = true;
             let follows = uri.as_deref().is_some_and(|uri| session.subscribed.contains(uri));
             if (!updated || follows) && session.stream.try_send(Pieces::whole(text)).is_err() {
                 let method = method.map(Method::name);
                 tracing::debug!(connector = self.name, method, "a notification was lost");
             }
+        }
+        // A modern server that does not say which subscription it is for: whose call is under
+        // way hears it.
+        if !is_told && let Some(entry) = table.who_hears() {
+            entry.tell(Pieces::whole(text));
         }
     }
 
