@@ -101,7 +101,7 @@ async fn a_program_is_kept_from_files_and_network() {
     let port = listener.local_addr().unwrap().port();
     let deed = format!(
         "for d in $OPEN $CLOSED $HOME; do touch $d/x 2>/dev/null && echo made || echo refused; done; \
-         ls $DATA >/dev/null 2>&1 && echo seen || echo hidden; \
+         cat $DATA/root.key >/dev/null 2>&1 && echo seen || echo hidden; \
          touch $TMPDIR/x && echo made; \
          bash -c 'echo > /dev/tcp/127.0.0.1/{port}' 2>/dev/null && echo reached || echo alone"
     );
@@ -177,7 +177,7 @@ fn of_user(user: u32) -> usize {
 async fn a_fork_bomb_is_bounded_and_gone_with_its_machine() {
     const USER: u32 = 54_321;
     let is_root = rustix::process::geteuid().is_root();
-    let deed = "n=0; while [ $n -lt 90 ]; do sleep 60 & n=$((n+1)); done; echo all";
+    let deed = "n=0; while [ $n -lt 90 ]; do sleep 60 >/dev/null 2>&1 & n=$((n+1)); done; echo all";
     let sandbox = SandboxSpec {
         limits: Limits { processes: Some(40), ..Limits::default() },
         user: is_root.then_some(USER),
