@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+mod bridge;
 mod disk;
 mod gateway;
 mod identity;
@@ -66,6 +67,12 @@ enum Task {
         #[arg(long, default_value = "target/bench/identity")]
         dir: PathBuf,
     },
+    /// Measure what the bridge adds to a call, and nothing else
+    Bridge {
+        /// Fewer calls
+        #[arg(long)]
+        quick: bool,
+    },
     /// Measure everything
     Run {
         /// Fewer calls for each figure
@@ -99,6 +106,12 @@ fn main() -> anyhow::Result<()> {
         Task::Identity { quick, dir } => {
             let mut report = report::Report::default();
             identity::measure(&mut report, &dir, quick)?;
+            report.print();
+            Ok(())
+        }
+        Task::Bridge { quick } => {
+            let mut report = report::Report::default();
+            bridge::measure(&mut report, quick)?;
             report.print();
             Ok(())
         }

@@ -167,6 +167,11 @@ impl Report {
             ("added to a 1 MiB result µs", self.added("1mib"), Bound::Below(3_000.0)),
             ("added per relayed event µs", self.get("sse_added_per_event_us"), Bound::Below(20.0)),
             ("tools/list of 84 KB µs", self.get("list_84kb_p50_us"), Bound::Below(610.0)),
+            (
+                "added by the bridge to a stdio call, p50 µs",
+                self.get("bridge_added_p50_us"),
+                Bound::Below(200.0),
+            ),
             ("bytes per idle session", self.get("session_idle_bytes"), Bound::Below(10_240.0)),
             ("judging an access token µs", self.get("identity_token_p50_us"), Bound::Below(20.0)),
             ("sign-ins per second", self.get("identity_sign_ins_per_s"), Bound::AtLeast(200.0)),

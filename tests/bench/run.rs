@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    disk,
+    bridge, disk,
     gateway::{self, Gateway, Policies, Variant},
     identity, inprocess,
     load::{self, Ask, Target},
@@ -145,6 +145,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
         drop(upstream);
         bench.list()?;
         bench.per_event();
+        bridge::measure(&mut bench.report, options.quick)?;
         inprocess::measure(&mut bench.report, options.quick)?;
         identity::measure(&mut bench.report, &options.dir.join("identity"), options.quick)?;
     }

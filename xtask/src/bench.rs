@@ -61,8 +61,9 @@ impl Language {
 pub fn run(root: &Path, quick: bool) -> Result<()> {
     step("building the guests", || guests::build(root, false))?;
     step("building the gateway for release (the first time takes over ten minutes)", || {
-        let flags = ["build", "--release", "-p", "tidegate-gateway", "--bins", "--examples"];
-        run_command(&mut command(root, "cargo", &flags))
+        let packages = ["-p", "tidegate-gateway", "-p", "tidegate-wire"];
+        let mut build = command(root, "cargo", &["build", "--release", "--bins", "--examples"]);
+        run_command(build.args(packages))
     })?;
     for language in &LANGUAGES {
         if let Err(error) = language.build(root) {

@@ -94,10 +94,9 @@ impl Bound {
         let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let place = Arc::clone(&room).acquire_owned().await;
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.accept(place.ok(), &door, &graceful) => accepted,
+                accepted = self.accept(&room, &door, &graceful) => accepted,
             };
             if let Err(error) = accepted {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -122,10 +121,11 @@ impl Bound {
 
     async fn accept(
         &self,
-        place: Option<OwnedSemaphorePermit>,
+        room: &Arc<Semaphore>,
         door: &Arc<Door>,
         graceful: &GracefulShutdown,
     ) -> io::Result<()> {
+        let place = Arc::clone(room).acquire_owned().await.ok();
         match &self.socket {
             Socket::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;

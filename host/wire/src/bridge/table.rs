@@ -26,7 +26,7 @@ use crate::{
 
 /// The most requests under way at one child.
 const MOST: usize = 4_096;
-/// The most sessions at one child.
+/// The most sessions at one child; beyond it the least recently used ends.
 const SESSIONS: usize = 10_000;
 /// The most questions of a child that are open at once.
 const QUESTIONS: usize = 64;
@@ -100,6 +100,7 @@ pub(super) struct SessionState {
     /// The other end, while nobody reads it.
     pub(super) kept: Option<mpsc::Receiver<Pieces>>,
     pub(super) subscribed: BTreeSet<Box<str>>,
+    pub(super) used: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -117,7 +118,7 @@ pub(super) struct Table {
 pub(super) enum Full {
     #[error("the server process has ended")]
     Closed,
-    #[error("too many requests or sessions at one server process: try again in a moment")]
+    #[error("too many requests at one server process: try again in a moment")]
     Crowded,
 }
 
@@ -256,7 +257,9 @@ impl Table {
             return Err(Full::Closed);
         }
         if self.sessions.len() >= SESSIONS {
-            return Err(Full::Crowded);
+            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used);
+            let oldest = oldest.map(|(id, _)| Arc::clone(id));
+            oldest.and_then(|id| self.sessions.remove(&id));
         }
         self.sessions.insert(id, session);
         Ok(())
@@ -265,7 +268,9 @@ impl Table {
     pub(super) fn session(&mut self, id: &str) -> Option<(Arc<str>, &mut SessionState)> {
         let (id, _) = self.sessions.get_key_value(id)?;
         let id = Arc::clone(id);
-        Some((Arc::clone(&id), self.sessions.get_mut(&id)?))
+        let session = self.sessions.get_mut(&id)?;
+        session.used = Instant::now();
+        Some((id, session))
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = &SessionState> {

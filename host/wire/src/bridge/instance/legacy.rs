@@ -7,7 +7,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tidegate_model::Json;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     super::{
@@ -73,6 +73,7 @@ impl Instance {
             stream,
             kept: Some(kept),
             subscribed: Default::default(),
+            used: Instant::now(),
         };
         let mut id = [0_u8; 16];
         getrandom::fill(&mut id).map_err(|_| Full::Crowded)?;
