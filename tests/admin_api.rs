@@ -18,6 +18,7 @@ mod doors;
 mod login;
 mod matrix;
 mod people;
+mod reach;
 
 /// A key in a file for somebody with these roles: what it adds to a directory, and its text.
 fn key_of(setup: Setup, name: &str, who: &str, rest: &str) -> (Setup, String) {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     guests::guest,
-    support::{Rpc, Setup, eventually},
+    support::{Browser, Rpc, Setup, eventually},
 };
 
 fn root() -> PathBuf {
@@ -28,6 +28,9 @@ fn example(name: &str, change: impl Fn(String) -> String) -> Setup {
             let name = format!("{folder_name}/{}", file.file_name().into_string().unwrap());
             setup = setup.file(&name, &text);
         }
+    }
+    if let Ok(identity) = std::fs::read_to_string(from.join("identity.toml")) {
+        setup = setup.file("identity.toml", &identity);
     }
     setup
 }
@@ -102,6 +105,56 @@ async fn the_sales_example_is_as_its_readme_says() {
     let contracts = said(&ae.call("search_contracts", json!({ "query": "agreement" })).await);
     assert!(contracts.contains("ctr-501") && !contracts.contains("ctr-502"), "{contracts}");
     assert!(gateway.cli(&["audit", "verify"]).await.ok);
+}
+
+#[tokio::test]
+async fn the_example_with_people_is_as_its_readme_says() {
+    let gateway = example("people", |text| text).start().await;
+    let link = eventually("the owner's link", || async {
+        let log = gateway.log();
+        log.lines().find(|line| line.contains("/welcome/")).map(|line| line.trim().to_owned())
+    })
+    .await;
+    let owner = Browser::new();
+    let page = owner.open(&link).await;
+    let form = page.form("Go on").set("email", "boss@example.com");
+    let page = owner.submit(&page, &form.set("password", "correct horse battery")).await;
+    assert!(page.text().contains("Hello, boss@example.com"), "{}", page.text());
+    let run = async |args: &[&str]| {
+        let output = gateway.cli(args).await;
+        assert!(output.ok, "{args:?}: {output:?}");
+        output.stdout
+    };
+    run(&["user", "add", "ann@example.com", "--group", "sales"]).await;
+    run(&["user", "add", "cora@example.com"]).await;
+    run(&["user", "add", "mia@example.com"]).await;
+    run(&["group", "add", "controlling", "--member", "cora@example.com"]).await;
+    let shown = run(&["user", "show", "cora@example.com"]).await;
+    assert!(shown.contains("auditor"), "{shown}");
+    let mut clients = Vec::new();
+    for who in ["ann", "cora", "mia"] {
+        let user = format!("{who}@example.com");
+        let link = run(&["user", "password-link", &user]).await;
+        let browser = Browser::new();
+        let page = browser.open(link.trim()).await;
+        let form = page.form("Go on").set("password", "correct horse battery");
+        assert_eq!(browser.submit(&page, &form).await.status(), 200, "{who}");
+        let key = run(&["key", "create", who, "--user", &user, "--vmcp", "customers"]).await;
+        clients.push(gateway.anonymous("customers").with_key(key.trim()));
+    }
+    let [ann, cora, mia] = &clients[..] else { unreachable!() };
+    let has = |tools: &[String], name: &str| tools.iter().any(|tool| tool == name);
+    let (sales, reading) = (ann.tool_names().await, cora.tool_names().await);
+    assert!(has(&sales, "update_opportunity") && !has(&sales, "delete_contact"), "{sales:?}");
+    assert!(
+        has(&reading, "search_contacts") && !has(&reading, "update_opportunity"),
+        "{reading:?}"
+    );
+    assert_eq!(mia.request("tools/list", json!({})).await.status, 404);
+    let found = ann.call("search_contacts", json!({ "query": "nordwind" })).await;
+    assert!(!found.is_tool_error(), "{found:?}");
+    run(&["user", "deactivate", "ann@example.com"]).await;
+    assert_eq!(ann.request("tools/list", json!({})).await.status, 401);
 }
 
 /// The filesystem server that `cargo xtask test` installs, in place of npx.

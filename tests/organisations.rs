@@ -5,6 +5,7 @@
 
 mod commands;
 mod living;
+mod states;
 
 use hyper::Method;
 use serde_json::{Value, json};
