@@ -9,6 +9,7 @@ mod audit;
 mod check;
 mod client;
 mod compiled;
+mod connector;
 mod credentials;
 mod door;
 mod grant;
@@ -127,6 +128,9 @@ enum Command {
     /// Make, see and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// See what hosted connectors say.
+    #[command(subcommand)]
+    Connector(connector::ConnectorCommand),
     /// Write, look at and install plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -222,6 +226,7 @@ pub fn main() -> ExitCode {
         Command::Grant(command) => grant::run(&command),
         Command::Session(command) => session::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Connector(command) => connector::run(&command),
         Command::Plugin(command) => plugin::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Schema { file } => schema::run(file),

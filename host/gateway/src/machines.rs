@@ -22,6 +22,13 @@ pub(crate) fn local(
     let path = environment.get("PATH").map_or("", String::as_str);
     let exe = std::env::current_exe().unwrap_or_default();
     let mut settings = LocalSettings::beside(&exe, data, Mechanisms::detect(path));
+    // Whoever holds the data directory is alone: what is there is of a process that was killed,
+    // and its machines ended with it.
+    if let Err(error) = std::fs::remove_dir_all(&settings.run)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "what an earlier process left of its machines cannot be removed");
+    }
     settings.hidden.extend(config.cloned());
     let machines = Local::new(settings);
     tracing::info!(sandbox = machines.protection(), "hosted connectors run in machines");

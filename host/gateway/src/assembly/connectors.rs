@@ -34,6 +34,9 @@ use crate::{
 /// Time for `server/discover` before `initialize` is tried.
 const PROBE: Duration = Duration::from_secs(3);
 
+/// How long a change waits for machines that take the place of others.
+const WARM: Duration = Duration::from_secs(10);
+
 /// A connector that is open, and what it was opened with.
 #[derive(Debug)]
 struct Opened {
@@ -126,6 +129,10 @@ impl Connectors {
         };
         let connector = connector::open(id.clone(), &spec, &parts)
             .map_err(|error| Problem::of(file, sentence(&error)))?;
+        if self.is_open(id) {
+            // The one before serves on until this one can.
+            drop(tokio::time::timeout(WARM, connector.warm()).await);
+        }
         let opened = Opened { spec, secrets: fingerprint, connector: Arc::clone(&connector) };
         let before =
             self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), opened);
@@ -133,6 +140,10 @@ impl Connectors {
             close_later(before.connector);
         }
         Ok(connector)
+    }
+
+    fn is_open(&self, id: &ConnectorId) -> bool {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
     }
 
     fn kept(

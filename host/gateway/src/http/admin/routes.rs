@@ -7,7 +7,7 @@ use tidegate_governance::policy::AdminAction as Admin;
 use super::{
     access,
     asked::Paging,
-    audit, clients, config, encryption, grants, groups, keys, lines, me, payload, roles,
+    audit, clients, config, encryption, grants, groups, keys, lines, machines, me, payload, roles,
     route::{
         Body,
         Need::{Action, Own},
@@ -46,6 +46,9 @@ fn operating() -> Vec<Route> {
         route!(POST "/api/v1/plugins/lines", Action(Admin::PluginLogs),
             lines::read(Body<lines::Wanted>) -> lines::AllLines,
             "What the versions of a plugin that run now wrote into their logs"),
+        route!(POST "/api/v1/connectors/lines", Action(Admin::PluginLogs),
+            machines::read(Body<machines::Wanted>) -> machines::MachineLogs,
+            "What the machines of a hosted connector said"),
         route!(GET "/api/v1/encryption", Action(Admin::EncryptionRead),
             encryption::show(()) -> encryption::EncryptionStatus,
             "The keys that seal what is kept, by name, and how far resealing has come"),
