@@ -79,4 +79,6 @@ mod trust;
 #[cfg(test)]
 mod upstream;
 #[cfg(test)]
+mod vault;
+#[cfg(test)]
 mod wire;

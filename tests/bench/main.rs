@@ -24,6 +24,7 @@ mod report;
 mod run;
 mod sessions;
 mod upstream;
+mod vault;
 
 /// Measures the gateway.
 #[derive(Parser)]
@@ -73,6 +74,18 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Measure the replacement of keys under load in this process, and nothing else
+    Vault {
+        /// How many rows are resealed
+        #[arg(long, default_value_t = 100_000)]
+        rows: u32,
+        /// At most so many of them a second; 0 for as fast as it goes
+        #[arg(long, default_value_t = 2_000)]
+        rate: u32,
+        /// Where the store goes
+        #[arg(long, default_value = "target/bench/vault")]
+        dir: PathBuf,
+    },
     /// Measure everything
     Run {
         /// Fewer calls for each figure
@@ -112,6 +125,12 @@ fn main() -> anyhow::Result<()> {
         Task::Bridge { quick } => {
             let mut report = report::Report::default();
             bridge::measure(&mut report, quick)?;
+            report.print();
+            Ok(())
+        }
+        Task::Vault { rows, rate, dir } => {
+            let mut report = report::Report::default();
+            vault::measure(&mut report, &dir, rows, rate)?;
             report.print();
             Ok(())
         }

@@ -14,6 +14,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tidegate_model::{Outcome, RefusalCode};
+use tidegate_store::Store as _;
 
 use crate::{
     figures::{AllFigures, PluginMetrics},
@@ -66,6 +67,42 @@ pub(crate) struct Metrics {
     sessions: Gauge,
     revision: Family<Of, Gauge>,
     rows: Gauge<f64, AtomicU64>,
+    keys: KeyMetrics,
+}
+
+/// About the keys that seal what each organisation keeps.
+#[derive(Debug, Default)]
+struct KeyMetrics {
+    version: Family<Of, Gauge>,
+    sealed: Family<Of, Gauge>,
+    old_rows: Family<Of, Gauge>,
+}
+
+impl KeyMetrics {
+    fn registered(registry: &mut Registry) -> Self {
+        let this = Self::default();
+        let all = [
+            ("key_version", "The version of the key that seals what is written", &this.version),
+            ("key_sealed_values", "Values that this key has sealed, at least", &this.sealed),
+            ("rows_under_old_keys", "Rows that are still to be resealed", &this.old_rows),
+        ];
+        for (name, help, family) in all {
+            registry.register(name, help, family.clone());
+        }
+        this
+    }
+
+    fn read(&self, gateway: &Gateway) {
+        let Some(rotation) = gateway.rotation.get() else { return };
+        for org in rotation.store().keyring().orgs() {
+            let Some(key) = rotation.key(&org) else { continue };
+            let of = Of { org: org.to_string() };
+            let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            self.version.get_or_create(&of).set(i64::from(key.version));
+            self.sealed.get_or_create(&of).set(number(key.sealed));
+            self.old_rows.get_or_create(&of).set(number(rotation.left(&org)));
+        }
+    }
 }
 
 impl Metrics {
@@ -88,8 +125,9 @@ impl Metrics {
         registry.register("sessions", "Open sessions of legacy clients", sessions.clone());
         registry.register("revision", "The configuration revision in effect", revision.clone());
         registry.register("audit_rows", "Rows in the audit log", rows.clone());
+        let keys = KeyMetrics::registered(&mut registry);
         registry.register_collector(Box::new(PluginMetrics(plugins)));
-        Self { registry, calls, seconds, sessions, revision, rows }
+        Self { registry, calls, seconds, sessions, revision, rows, keys }
     }
 
     /// Begins to count a call.
@@ -109,6 +147,7 @@ impl Metrics {
         }
         #[expect(clippy::cast_precision_loss, reason = "a gauge may be off by one in 2^53 rows")]
         self.rows.set(gateway.audit.log().map_or(0.0, |log| log.size() as f64));
+        self.keys.read(gateway);
         let mut out = String::new();
         // Writing to a string cannot fail.
         let _ = text::encode(&mut out, &self.registry);

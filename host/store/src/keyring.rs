@@ -202,12 +202,13 @@ impl Keyring {
         keys.iter().map(|key| key.usage.shown(key.version)).collect()
     }
 
-    /// The use of every key.
-    pub(crate) fn usages(&self) -> Vec<(OrgId, u32, Arc<Usage>)> {
+    /// The use of the keys whose count has come as far as it is kept.
+    pub(crate) fn usages_behind(&self) -> Vec<(OrgId, u32, Arc<Usage>)> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         let of = |(org, keys): (&OrgId, &Vec<TenantKey>)| {
             let of = |key: &TenantKey| (org.clone(), key.version, Arc::clone(&key.usage));
-            keys.iter().map(of).collect::<Vec<_>>()
+            let behind = keys.iter().filter(|key| key.usage.is_behind());
+            behind.map(of).collect::<Vec<_>>()
         };
         tenants.iter().flat_map(of).collect()
     }

@@ -100,6 +100,15 @@ impl Rotation {
         self.all().get(org).cloned()
     }
 
+    /// How many rows are still to be resealed, as far as they are counted.
+    pub(crate) fn left(&self, org: &OrgId) -> u64 {
+        let progress = self.progress(org);
+        progress.map_or(0, |it| match it.ended {
+            Some(_) => it.closed,
+            None => it.of.unwrap_or(0).saturating_sub(it.resealed),
+        })
+    }
+
     /// The key that seals what an organisation writes now.
     pub(crate) fn key(&self, org: &OrgId) -> Option<KeyUse> {
         self.store.keyring().usage(org).last().copied()

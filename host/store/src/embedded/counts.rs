@@ -59,7 +59,7 @@ impl Due {
 
 /// Rows for the counts that have come as far as they are kept.
 pub(super) fn behind(ring: &Keyring, now: Timestamp) -> Vec<(Due, RawWrite)> {
-    let due = ring.usages().into_iter().filter(|(_, _, usage)| usage.is_behind());
+    let due = ring.usages_behind().into_iter();
     due.map(|(org, version, usage)| {
         let created = if usage.created() == 0 { moment(now) } else { usage.created() };
         let kept = usage.sealed() + BATCH;

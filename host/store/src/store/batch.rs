@@ -1,6 +1,7 @@
 //! What one commit is to do.
 
 use tidegate_model::{OrgId, Timestamp};
+use zeroize::Zeroize as _;
 
 use super::{MAX_KEY, MAX_OPS, MAX_VALUE, StoreError, Table};
 
@@ -51,11 +52,22 @@ pub enum Op {
 }
 
 /// Steps that happen together or not at all. All expectations look at the state before the
-/// batch; of several steps on one record the last one holds.
+/// batch; of several steps on one record the last one holds. Values are wiped with the batch.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     pub(crate) id: Option<CommitId>,
     pub(crate) ops: Vec<Op>,
+}
+
+impl Drop for Batch {
+    /// Values may be secrets.
+    fn drop(&mut self) {
+        for op in &mut self.ops {
+            if let Op::Put(put) = op {
+                put.value.zeroize();
+            }
+        }
+    }
 }
 
 impl Batch {
