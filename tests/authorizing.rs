@@ -15,5 +15,6 @@ mod programs;
 mod provider;
 mod signer;
 mod step_up;
+mod switched;
 mod tokens;
 mod way;

@@ -10,4 +10,5 @@ mod place;
 mod presets;
 mod sdk;
 mod sso;
+mod team;
 mod window;

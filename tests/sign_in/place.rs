@@ -43,7 +43,7 @@ pub(super) struct App {
 }
 
 /// An application that has asked to be connected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// Where the browser has to go.
     pub(super) url: String,

@@ -19,7 +19,7 @@ use crate::{
         error::AuthorizationError,
         grant::GrantId,
         revocations::Revocations,
-        signing::SigningKeys,
+        signing::{Keys, SigningKeys},
         token::{self, Claims, moment},
     },
     caller::Bearer,
@@ -50,6 +50,8 @@ pub enum AccessRefused {
 
 /// What is known of a token whose signature holds.
 struct Known {
+    /// The keys among which was the one that signed it: of others nothing is known.
+    keys: Arc<Keys>,
     user: UserId,
     kind: Kind,
     grant: GrantId,
@@ -115,7 +117,9 @@ impl AccessTokens {
 
     fn judge(&self, token: &str, resource: Option<&Resource>) -> Result<Caller, AccessRefused> {
         let key = self.cache.key(token);
-        let cached = self.cache.get(&key);
+        // A signature counts only as long as its key is not forgotten.
+        let is_signed = |known: &Arc<Known>| Arc::ptr_eq(&known.keys, &self.keys.now());
+        let cached = self.cache.get(&key).filter(is_signed);
         let is_new = cached.is_none();
         let known = match cached {
             Some(known) => known,
@@ -145,6 +149,7 @@ impl AccessTokens {
         let subject = self.subject(&settings, user, kind, bearer)?;
         let caller = subject.caller(self.issuer.org(), bearer);
         let renewed = Known {
+            keys: Arc::clone(&known.keys),
             user: user.clone(),
             bearer: Arc::clone(bearer),
             subject,
@@ -205,14 +210,15 @@ impl AccessTokens {
     /// Checks the signature and reads what the token says.
     fn read(&self, text: &str) -> Result<Known, AccessRefused> {
         let now = self.clock.now();
-        let claims = token::verify(&self.keys.now(), &self.issuer_text, text, now)
-            .ok_or(AccessRefused::Invalid)?;
+        let keys = Arc::clone(&self.keys.now());
+        let claims = token::verify(&keys, &self.issuer_text, text, now);
+        let claims = claims.ok_or(AccessRefused::Invalid)?;
         let (grant, parent) = (claims.gid, claims.parent_gid);
         let (user, kind, not_before) = (claims.sub.clone(), claims.sub_kind, moment(claims.nbf));
         let bearer = Arc::new(self.bearer(claims).ok_or(AccessRefused::Invalid)?);
         let subject = self.subject(&self.settings.load(), &user, kind, &bearer)?;
         let caller = subject.caller(self.issuer.org(), &bearer);
-        Ok(Known { user, kind, grant, parent, not_before, bearer, subject, caller })
+        Ok(Known { keys, user, kind, grant, parent, not_before, bearer, subject, caller })
     }
 
     fn bearer(&self, claims: Claims) -> Option<Bearer> {
