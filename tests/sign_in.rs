@@ -5,10 +5,12 @@
 //! single endpoint refuses is told elsewhere.
 
 mod chromium;
+mod documents;
 mod harness;
+mod leaving;
 mod place;
 mod presets;
 mod sdk;
+mod site;
 mod sso;
-mod team;
 mod window;

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    place::{ACME, BUTTON, echo, over_tls, setup},
+    place::{ACME, BUTTON, Place, echo, get, over_tls, setup},
     window::Window,
 };
-use crate::support::{Provider, Setup, TestGateway, eventually};
+use crate::support::{Client, Provider, Setup, TestGateway, eventually};
 
 fn base(gateway: &TestGateway) -> String {
     format!("https://{}", gateway.address)
@@ -153,4 +153,57 @@ async fn a_wrong_client_and_a_wrong_redirect_are_told_to_the_person_only() {
         assert!(shown["status"].as_u64().is_some_and(|status| status >= 400), "{shown}");
         window.picture(name).await;
     }
+}
+
+/// Begins access for a program without a browser; the code that it shows, and where to type it.
+async fn begin(place: &Place, client: &str, scope: &str, resource: &str) -> (String, String) {
+    let metadata = get(&format!("{}/.well-known/oauth-authorization-server", place.base())).await;
+    let endpoint = metadata.json()["device_authorization_endpoint"].as_str().unwrap().to_owned();
+    let endpoint: Url = endpoint.parse().unwrap();
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("client_id", client), ("scope", scope), ("resource", resource)])
+        .finish();
+    let kind = [("content-type", "application/x-www-form-urlencoded")];
+    let asking = Client::new(place.gateway.address, endpoint.path());
+    let answer = asking.send(hyper::Method::POST, &kind, form).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let (begun, text) = (answer.json(), |it: &Value| it.as_str().unwrap().to_owned());
+    (text(&begun["user_code"]), text(&begun["verification_uri"]))
+}
+
+#[tokio::test]
+async fn a_program_without_a_browser_is_let_in_after_a_look_at_who_asks() {
+    let screen = "[clients.screen]\nname = \"Meeting room screen\"\ndevice_codes = true\n";
+    let place = Place::open("okta", screen, |setup| setup).await;
+    let (code, at) = begin(&place, "screen", "mcp", &place.gateway.url("main")).await;
+    let window = Window::open("device").await;
+    window.go(&at).await;
+    window.press(BUTTON).await;
+    window.arrive(&place.provider.issuer).await;
+    window.fill(json!({ "Account": "ae", "Password": "any" })).await;
+    window.press("Sign in").await;
+    let shown = window.arrive(&at).await;
+    assert!(text(&shown, "text").contains("never one that somebody sent you"), "{shown}");
+    window.picture("1-code").await;
+    window.fill(json!({ "Code": "BBBB-BBBB" })).await;
+    let shown = window.press("Go on").await;
+    assert_eq!(shown["status"], 400, "{shown}");
+    window.fill(json!({ "Code": code })).await;
+    let shown = window.press("Go on").await;
+    let words = text(&shown, "text");
+    let known = "Meeting room screen (set up by an administrator here)";
+    for told in [known, code.as_str(), "ae@example.com", "act in your name"] {
+        assert!(words.contains(told), "no `{told}`: {shown}");
+    }
+    window.picture("2-confirm").await;
+    let shown = window.press("Allow").await;
+    assert!(text(&shown, "text").contains("goes on by itself"), "{shown}");
+    window.picture("3-connected").await;
+    // The command line is known without anybody's word.
+    let (code, at) =
+        begin(&place, "tidegate-cli", "admin", &format!("{}/api/v1", place.base())).await;
+    window.go(&at).await;
+    window.fill(json!({ "Code": code })).await;
+    let shown = window.press("Go on").await;
+    assert!(text(&shown, "text").contains("the command line of this gateway"), "{shown}");
 }

@@ -6,7 +6,7 @@ use super::place::Place;
 use crate::support::{Browser, Script, installed};
 
 /// An application that uses an SDK.
-async fn app(name: &'static str, mode: &str, url: &str, document: Option<&str>) -> Script {
+pub(super) async fn app(name: &'static str, mode: &str, url: &str, document: Option<&str>) -> Script {
     let packages = installed("npm");
     let mut args = Vec::new();
     if name.ends_with(".mjs") {
@@ -18,7 +18,7 @@ async fn app(name: &'static str, mode: &str, url: &str, document: Option<&str>) 
 }
 
 /// Does in a browser what the application asks for; what it says when it is connected.
-async fn connected(place: &Place, app: &Script, browser: &Browser) -> Value {
+pub(super) async fn connected(place: &Place, app: &Script, browser: &Browser) -> Value {
     let open = app.next().await;
     let url = open["open"].as_str().unwrap_or_else(|| panic!("it opens nothing: {open}"));
     let page = browser.open(url).await;

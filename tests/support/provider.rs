@@ -102,6 +102,13 @@ impl Provider {
         self.command(json!({ "do": "logout", "login": login })).await["told"].as_u64().unwrap()
     }
 
+    /// Signs somebody out by pages that load `notice` of a gateway; what they load. A browser gets
+    /// them at `/signed-out`.
+    pub(crate) async fn sign_out_by_pages(&self, login: &str, notice: &str) -> Vec<String> {
+        let command = json!({ "do": "front", "login": login, "notice": notice });
+        serde_json::from_value(self.command(command).await["notices"].take()).unwrap()
+    }
+
     /// How many requests came to a path of its own since all of them were asked for last.
     pub(crate) async fn hits(&self) -> BTreeMap<String, u64> {
         serde_json::from_value(self.command(json!({ "do": "hits" })).await).unwrap()

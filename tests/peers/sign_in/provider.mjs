@@ -8,6 +8,8 @@
 //   person   somebody who can sign in with any password: {"login", "claims", "over"}
 //   rotate   new signing keys, at once; the old ones are forgotten
 //   logout   signs a person out everywhere, and says so to every client that wants to know
+//   front    signs a person out by pages that load the notice of a gateway, {"login", "notice"},
+//            one for each session there; the pages are at /signed-out
 //   hits     how many requests came to each path since the last time
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -118,6 +120,7 @@ function key() {
 let provider;
 let answer;
 let origin;
+let frames = [];
 const secrets = [randomBytes(32).toString("hex")];
 
 // Makes the provider anew with new keys; what it remembers stays.
@@ -207,6 +210,12 @@ async function signIn(request, response) {
   return provider.interactionFinished(request, response, { login: { accountId: login, amr: ["pwd"] } });
 }
 
+// What somebody sees who has signed out here: all who want to know are told by frames.
+function signedOut(response) {
+  const told = frames.map((at) => `<iframe title="told" src="${at.replaceAll("&", "&amp;")}"></iframe>`);
+  return html(response, 200, page("Signed out everywhere", told.join("")));
+}
+
 // Microsoft Graph, as far as it lists somebody's groups: page by page, to whoever has a token.
 async function graph(url, request, response) {
   const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
@@ -230,6 +239,7 @@ async function handle(request, response) {
   hits.set(place, (hits.get(place) ?? 0) + 1);
   if (url.pathname === "/graph/v1.0/me/transitiveMemberOf") return graph(url, request, response);
   if (url.pathname.startsWith(`${shape.path}/sign-in/`)) return signIn(request, response);
+  if (url.pathname === `${shape.path}/signed-out`) return signedOut(response);
   if (!url.pathname.startsWith(shape.path)) return json(response, 404, {});
   // Where the provider is mounted, as its own framework would say it.
   request.originalUrl = request.url;
@@ -260,6 +270,20 @@ const commands = {
       rows.delete(place);
     }
     return { told };
+  },
+  async front({ login, notice }) {
+    frames = [];
+    for (const [place, row] of rows) {
+      if (!place.startsWith("Session\0") || row.accountId !== login) continue;
+      for (const { sid } of Object.values(row.authorizations ?? {})) {
+        const told = new URL(notice);
+        told.searchParams.set("iss", `${origin}${shape.path}`);
+        told.searchParams.set("sid", sid);
+        frames.push(told.href);
+      }
+      rows.delete(place);
+    }
+    return { notices: frames };
   },
   async hits() {
     const seen = Object.fromEntries(hits);
