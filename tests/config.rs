@@ -82,6 +82,8 @@ async fn mistakes_in_gateway_toml() {
         at("[audit]\npayload_limit = \"16\"", &["gateway.toml:2:17", "a whole number"]),
         at("[keys]\nprovider = \"vault:x\"", &["`keys.provider`", "file:PATH"]),
         at("[limits]\nbody = 1", &["`[limits]`", "too small"]),
+        at("[plugins]\nmemory_mib = 63", &["`plugins.memory_mib` is 63", "64 to 1048576"]),
+        at("[plugins]\ninstances = 4097", &["`plugins.instances` is 4097", "8 to 4096"]),
     ])
     .await;
 }

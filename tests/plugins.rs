@@ -143,6 +143,38 @@ async fn a_plugin_that_misbehaves_fails_its_call_closed_and_no_other() {
 }
 
 #[tokio::test]
+async fn memory_that_all_plugins_have_used_up_is_no_plugins_fault() {
+    let mock = Mock::start(Era::Modern, vec![MockTool::echo("echo"), MockTool::echo("calm")]).await;
+    // Its own bound is beyond that of all together.
+    let limits = "[limits]\nmemory_mib = 256\ntime_ms = 10000\nwait_ms = 60000";
+    let text = hostile("memory", limits).replace("vmcp = \"main\"", "tool = \"up/echo\"");
+    let gateway = Setup::simple(&mock)
+        .settings("[plugins]\nmemory_mib = 64\ninstances = 16")
+        .file("plugins/greedy.toml", &text)
+        .file("plugins/calm.toml", &plugin("bench-pass", ""))
+        .start()
+        .await;
+    let client = gateway.client("alice", "main");
+    // Far more often than opens a breaker, and what was taken is there for the next one.
+    for _ in 0..8 {
+        let answer = say(&client, "hi").await;
+        assert_eq!(code(&answer), "plugin_failed", "{answer:?}");
+        let calm = client.call("calm", json!({ "message": "hi" })).await;
+        assert_eq!(calm.text(), r#"{"message":"hi"}"#);
+    }
+    let rows = gateway.audit().await;
+    let said = rows.iter().filter(|row| row["tool"] == "echo").map(|row| {
+        let notes = row["plugins"].as_array().unwrap();
+        notes.iter().find(|note| note["plugin"] == "greedy").unwrap()["verdict"].clone()
+    });
+    assert_eq!(said.collect::<Vec<_>>(), vec![json!("memory_full"); 8]);
+    let list = gateway.cli(&["plugin", "list", "--json"]).await.stdout;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let greedy = list.as_array().unwrap().iter().find(|one| one["name"] == "greedy").unwrap();
+    assert_eq!(greedy["versions"][0]["ended"], json!({ "memory_full": 8 }), "{greedy}");
+}
+
+#[tokio::test]
 async fn a_binding_says_what_a_failure_and_a_verdict_are_worth() {
     let mock = echo().await;
     for (what, act, settings, expected, verdict) in [

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{digest, done, listed, version};
-use crate::support::{Setup, patiently};
+use crate::support::{Authority, Setup, patiently};
 
 /// `tide:s3cret`, as the registry keeps it.
 const PASSWORD_FILE: &str = "tide:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
@@ -222,6 +222,34 @@ async fn an_open_registry_needs_no_credential_and_no_signature() {
     args.extend(ON_LOOPBACK);
     let said = done(&setup, &args).await.stdout;
     assert!(said.contains("not signed"), "{said}");
+    assert_eq!(listed(&setup, "pass").await["digest"], digest(&path));
+}
+
+#[tokio::test]
+async fn a_registry_under_an_authority_of_ones_own_needs_that_authority() {
+    let registry = Registry::start(false).await;
+    let builds = tempfile::tempdir().unwrap();
+    let path = version(builds.path(), "bench-pass", 1);
+    registry.push("pass", "latest", &std::fs::read(&path).unwrap(), None).await;
+    let (known, other) = (Authority::new(), Authority::new());
+    let front = known.front(registry.address).await;
+    let source = format!("oci://localhost:{}/pass", front.address.port());
+    let args = ["plugin", "install", &source, "--yes", ON_LOOPBACK[0]];
+    let with = |roots: &str| {
+        Setup::new()
+            .file("known.pem", &known.pem())
+            .file("other.pem", &other.pem())
+            .settings(&format!("[egress]\nroots = [{roots}]"))
+    };
+    for roots in ["", "\"file:other.pem\""] {
+        let setup = with(roots);
+        let refused = setup.cli(&args).await;
+        assert!(!refused.ok, "{roots}: {refused:?}");
+        assert_eq!(listed(&setup, "pass").await, Value::Null, "{roots}");
+    }
+    let setup = with("\"file:other.pem\", \"file:known.pem\"");
+    let pulled = setup.cli(&args).await;
+    assert!(pulled.ok, "{pulled:?}");
     assert_eq!(listed(&setup, "pass").await["digest"], digest(&path));
 }
 

@@ -80,8 +80,8 @@ impl Default for Settings {
 pub enum SandboxError {
     /// The engine refused its settings.
     #[error(
-        "the webassembly engine could not be set up: {0}; where the address space is limited, \
-         use on-demand allocation"
+        "the webassembly engine could not be set up: {0}; where memory or the address space is \
+         limited, lower `plugins.instances`"
     )]
     Engine(String),
     /// The folder of the compile cache.

@@ -143,3 +143,12 @@ async fn instances_made_ahead_go_before_anybody_is_refused() {
     }
     panic!("{ahead} bytes were held by instances that nobody needs");
 }
+
+#[test]
+fn as_many_instances_as_may_be_configured_can_be_set_up() {
+    for instances in [8, 4_096] {
+        let allocation = Allocation::Pooling { instances };
+        let sandbox = Sandbox::new(Settings { allocation, ..settings() });
+        assert!(sandbox.is_ok(), "{instances}: {sandbox:?}");
+    }
+}
