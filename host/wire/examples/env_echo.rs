@@ -45,12 +45,12 @@ struct Server {
 
 impl Server {
     fn take(&mut self, message: &Value) -> Vec<Said> {
-        let id = message["id"].clone();
-        match message["method"].as_str() {
+        let id = at(message, "/id").clone();
+        match at(message, "/method").as_str() {
             Some("initialize") if !self.modern => {
                 self.initialized += 1;
                 let capabilities = json!({"tools": {"listChanged": true}, "logging": {}});
-                let version = &message["params"]["protocolVersion"];
+                let version = at(message, "/params/protocolVersion");
                 self.heard.push(message.clone());
                 done(
                     &id,
@@ -95,9 +95,9 @@ impl Server {
     }
 
     fn call(&mut self, message: &Value, id: &Value) -> Vec<Said> {
-        let arguments = &message["params"]["arguments"];
-        let number = |name: &str| arguments[name].as_u64().unwrap_or_default();
-        match message["params"]["name"].as_str() {
+        let arguments = at(message, "/params/arguments");
+        let number = |name: &str| arguments.get(name).and_then(Value::as_u64).unwrap_or_default();
+        match at(message, "/params/name").as_str() {
             Some("echo") => content(id, arguments),
             Some("message") => content(id, message),
             Some("env") => {
@@ -110,7 +110,7 @@ impl Server {
             }
             Some("hold") => {
                 self.held.push(id.clone());
-                let token = &message["params"]["_meta"]["progressToken"];
+                let token = at(message, "/params/_meta/progressToken");
                 match token.is_null() {
                     true => vec![],
                     false => notify(
@@ -127,7 +127,7 @@ impl Server {
                 said
             }
             Some("progress") => {
-                let token = &message["params"]["_meta"]["progressToken"];
+                let token = at(message, "/params/_meta/progressToken");
                 let steps = number("steps");
                 let step = |step| json!({"progressToken": token, "progress": step, "total": steps});
                 let mut said: Vec<_> =
@@ -150,15 +150,17 @@ impl Server {
                 said
             }
             Some("touch") => {
-                let mut said =
-                    notify("notifications/resources/updated", json!({"uri": arguments["uri"]}));
+                let mut said = notify(
+                    "notifications/resources/updated",
+                    json!({"uri": at(arguments, "/uri")}),
+                );
                 said.extend(content(id, &json!("touched")));
                 said
             }
             Some("ask") => {
                 self.asked = Some(id.clone());
-                let method = arguments["method"].as_str().unwrap_or("roots/list");
-                let params = &arguments["params"];
+                let method = at(arguments, "/method").as_str().unwrap_or("roots/list");
+                let params = at(arguments, "/params");
                 let question =
                     json!({"jsonrpc": "2.0", "id": "q", "method": method, "params": params});
                 vec![Said::Message(question)]
@@ -168,7 +170,7 @@ impl Server {
                 content(id, &json!("x".repeat(size)))
             }
             Some("stderr") => {
-                let text = arguments["text"].as_str().unwrap_or_default();
+                let text = at(arguments, "/text").as_str().unwrap_or_default();
                 // A closed stderr is no reason to end.
                 let _ = writeln!(io::stderr(), "{text}");
                 content(id, &json!("written"))
@@ -182,6 +184,11 @@ impl Server {
 #[expect(clippy::disallowed_methods, reason = "telling its environment is what it is for")]
 fn environment() -> impl Iterator<Item = (String, Value)> {
     std::env::vars().map(|(name, value)| (name, Value::String(value)))
+}
+
+/// The value at a place; null where there is none.
+fn at<'v>(value: &'v Value, place: &str) -> &'v Value {
+    value.pointer(place).unwrap_or(&Value::Null)
 }
 
 fn content(id: &Value, value: &Value) -> Vec<Said> {
