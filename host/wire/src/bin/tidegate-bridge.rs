@@ -16,7 +16,14 @@ fn main() -> ExitCode {
         return sandbox::enter(args);
     }
     let options = Options::parse();
-    tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).init();
+    // Where whoever read the log is gone, a complaint about that would end the bridge's tasks
+    // in the middle, before they have ended the children.
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .json()
+        .flatten_event(true)
+        .with_writer(std::io::stderr)
+        .init();
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,

@@ -87,8 +87,8 @@ async fn follow_stdin(
             }
         }
     }
-    tracing::info!("whoever started the bridge is gone");
     stop.cancel();
+    tracing::info!("whoever started the bridge is gone");
 }
 
 async fn follow_file(path: PathBuf, verifier: Arc<Verifier>) {
