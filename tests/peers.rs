@@ -22,14 +22,14 @@ fn root() -> PathBuf {
 }
 
 /// A file that `cargo xtask test` installs.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let path = root().join("target/peers").join(path);
     assert!(path.exists(), "{} is missing: `cargo xtask test` installs it", path.display());
     path
 }
 
 /// The Node.js that the packages run on.
-fn node() -> PathBuf {
+pub(crate) fn node() -> PathBuf {
     let own = root().join("target/peers/node/node_modules/node/bin/node");
     if own.exists() { own } else { "node".into() }
 }

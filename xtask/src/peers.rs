@@ -35,7 +35,10 @@ pub fn install(root: &Path) -> Result<()> {
     // The OpenID provider that people sign in with, and what drives a browser for them.
     install_npm(root, "tests/peers/sign_in", "target/peers/sign-in")?;
     chromium::install(root)?;
-    install_python(root)?;
+    install_python(root, "tests/peers", "target/peers/py")?;
+    // Public servers that the gateway hosts.
+    install_npm(root, "tests/peers/servers", "target/peers/servers-npm")?;
+    install_python(root, "tests/peers/servers", "target/peers/servers-py")?;
     registry::install(root)?;
     let pins = [root.join(components::PINS)];
     when_changed(&root.join(components::FOLDER), &pins, || components::install(root))?;
@@ -99,11 +102,12 @@ fn install_node(root: &Path) -> Result<()> {
     run(command(&dir, "npm", &flags).arg(NODE_PACKAGE))
 }
 
-fn install_python(root: &Path) -> Result<()> {
-    let pins = [root.join("tests/peers/requirements.txt")];
-    let dir = root.join("target/peers/py");
+/// The packages that `from` pins, in an environment in `into`.
+fn install_python(root: &Path, from: &str, into: &str) -> Result<()> {
+    let pins = [root.join(from).join("requirements.txt")];
+    let dir = root.join(into);
     when_changed(&dir, &pins, || {
-        run(&mut command(root, "python3", &["-m", "venv", "--clear", "target/peers/py"]))?;
+        run(&mut command(root, "python3", &["-m", "venv", "--clear", into]))?;
         let python = dir.join("bin/python");
         let flags = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"];
         run(command(root, python, &flags).arg(&pins[0]))

@@ -148,7 +148,10 @@ impl Hosted {
         let _visit = chosen.running.visit();
         let peer = Peer::Http(Arc::clone(&chosen.running.peer));
         let source = Source { peer: &peer, connector: &self.id, headers };
-        let outcome = conversation::carry_out(source, request, self.fleet.changes()).await;
+        let mut outcome = conversation::carry_out(source, request, self.fleet.changes()).await;
+        if matches!(&outcome, Err(error) if was_hasty(error)) {
+            outcome = conversation::carry_out(source, request, self.fleet.changes()).await;
+        }
         match outcome {
             Err(error) => Err(explained(error, &chosen.running).await),
             outcome => outcome,
@@ -176,7 +179,11 @@ impl Hosted {
         let peer = Peer::Http(Arc::clone(&running.peer));
         let source = Source { peer: &peer, connector: &self.id, headers: &headers };
         let features = |info: &PeerInfo| features::read(info, &self.extensions);
-        let list = match source.read(features, proof.deadline()).await {
+        let mut list = source.read(features, proof.deadline()).await;
+        if matches!(&list, Err(error) if was_hasty(error)) {
+            list = source.read(features, proof.deadline()).await;
+        }
+        let list = match list {
             Ok(list) => list,
             Err(error) => return Err(explained(error, &running).await),
         };
@@ -212,6 +219,13 @@ fn said_along(
     headers.extend(child.into_iter().flat_map(Child::headers));
     headers.extend(affinity.map(child::client));
     Ok(headers)
+}
+
+/// Whether a program that was slow to start may have been taken for one of the other era: by
+/// the time that it refused `initialize` it runs, and can be asked again. It never saw the
+/// request itself.
+fn was_hasty(error: &ConnectorError) -> bool {
+    matches!(error, ConnectorError::Peer(PeerError::Refused { .. } | PeerError::Revision(_)))
 }
 
 /// What an error of the bridge says, in terms of the program behind it.

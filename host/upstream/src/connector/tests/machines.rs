@@ -238,6 +238,27 @@ async fn programs_that_do_not_come_up_are_errors_with_a_cause() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_slow_to_start_is_not_taken_for_one_of_the_other_era() {
+    let script = r#"sleep 0.3
+        while read l; do
+            case "$l" in
+                *server/discover*) part='"result":{"supportedVersions":["2026-07-28"]}';;
+                *initialize*) part='"error":{"code":-32600,"message":"no handshake here"}';;
+                *tools/call*) part='"result":{"said":"hi"}';;
+                *) continue;;
+            esac
+            id=$(echo "$l" | sed 's/.*"id":\([0-9]*\).*/\1/')
+            echo "{\"jsonrpc\":\"2.0\",\"id\":$id,$part}"
+        done"#;
+    let spec = HostedSpec {
+        probe_timeout: Duration::from_millis(20),
+        ..HostedSpec::command("sh", ["-c", script].map(str::to_owned))
+    };
+    let hosting = Hosting::of(spec, Machines::new());
+    assert_eq!(hosting.said().await, "hi");
+}
+
+#[tokio::test]
 async fn a_flood_on_stderr_is_bounded_and_secrets_stand_in_no_line() {
     let deed = "yes flood | head -c 20000000 >&3; echo key $KEY >&3; echo done";
     let mut spec = doing(deed, SandboxSpec::default());
