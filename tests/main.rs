@@ -33,6 +33,8 @@ mod governance;
 #[cfg(test)]
 mod guests;
 #[cfg(test)]
+mod hosted;
+#[cfg(test)]
 mod leaks;
 #[cfg(test)]
 mod listening;
