@@ -1,22 +1,67 @@
-//! Versions exchanged under load: no call is lost, and each row names the version that ran.
+//! Versions exchanged under load: at 500 calls per second none is lost, and each row names the
+//! version that ran.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use serde_json::{Value, json};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
 
-use super::{digest, done_at, echo, short, until_note, version};
-use crate::support::{Setup, TestGateway, eventually};
+use super::{digest, done_at, echo, short, version};
+use crate::support::{Client, Setup, TestGateway, eventually};
 
-const WORKERS: usize = 8;
+/// Between two calls: 500 in a second.
+const PACE: Duration = Duration::from_millis(2);
+/// Calls that are offered at least: five seconds of them.
+const OFFERED: usize = 2_500;
+/// Calls under way at a time; a machine that is slower than the pace is not flooded.
+const UNDER_WAY: usize = 200;
 const EXCHANGES: u8 = 10;
-/// Calls that each exchange waits for.
-const CALLS: usize = 150;
+/// Calls that each version serves at least.
+const CALLS: usize = 50;
+
+/// Calls at a steady pace, each with a trace id of its own, until `stop` and no fewer than
+/// [`OFFERED`]; each must be answered as if there was no plugin. Returns the trace ids.
+async fn offer(
+    client: Client,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+) -> BTreeSet<String> {
+    let mut pace = interval(PACE);
+    // What is late is made up for, so that as many are offered.
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let places = Arc::new(Semaphore::new(UNDER_WAY));
+    let (mut offered, mut calls) = (BTreeSet::new(), JoinSet::new());
+    while offered.len() < OFFERED || !stop.load(Ordering::Relaxed) {
+        pace.tick().await;
+        let place = Arc::clone(&places).acquire_owned().await.unwrap();
+        let trace = format!("{:032x}", offered.len() + 1);
+        offered.insert(trace.clone());
+        let (client, answered) = (client.clone(), Arc::clone(&answered));
+        calls.spawn(async move {
+            let meta = json!({ "traceparent": format!("00-{trace}-00000000000000aa-01") });
+            let arguments = json!({ "message": trace });
+            let call = json!({ "name": "echo", "arguments": arguments, "_meta": meta });
+            let answer = client.request("tools/call", call).await;
+            assert!(!answer.is_tool_error(), "{answer:?}");
+            assert_eq!(answer.text(), arguments.to_string());
+            answered.fetch_add(1, Ordering::Relaxed);
+            drop(place);
+        });
+    }
+    calls.join_all().await;
+    offered
+}
 
 async fn figures(gateway: &TestGateway) -> Vec<Value> {
     let list = done_at(gateway, &["list", "--json"]).await.stdout;
@@ -24,12 +69,27 @@ async fn figures(gateway: &TestGateway) -> Vec<Value> {
     list[0]["versions"].as_array().unwrap().clone()
 }
 
+/// Waits until a call of the load has run through this version. The last rows tell: all of them
+/// would take longer to read than the exchange.
+async fn until_runs(gateway: &TestGateway, hash: &str) {
+    eventually(&format!("a call through {hash}"), || async {
+        let output = gateway.cli(&["audit", "tail", "--json", "-n", "20"]).await;
+        assert!(output.ok, "{output:?}");
+        let mut rows =
+            output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.any(|row| row["plugins"][0]["hash"] == hash).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn versions_are_exchanged_and_rolled_back_without_losing_a_call() {
     let mock = echo().await;
     let builds = tempfile::tempdir().unwrap();
     let first = version(builds.path(), "bench-pass", 0);
-    let setup = Setup::simple(&mock);
+    // As many calls as are under way may be at the connector.
+    let room = format!("[limits]\nconcurrency = {UNDER_WAY}");
+    let setup = Setup::simple(&mock).remote("up", &mock, &room);
     let source = first.to_str().unwrap();
     super::done(&setup, &["install", source, "--name", "p", "--yes"]).await;
     super::done(&setup, &["bind", "p", "--vmcp", "main"]).await;
@@ -37,20 +97,8 @@ async fn versions_are_exchanged_and_rolled_back_without_losing_a_call() {
     let mut hashes = BTreeSet::from([short(&digest(&first)).to_owned()]);
 
     let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let workers: Vec<_> = (0..WORKERS)
-        .map(|_| {
-            let (client, stop) = (gateway.client("alice", "main"), Arc::clone(&stop));
-            let calls = Arc::clone(&calls);
-            tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = client.call("echo", json!({ "message": "hi" })).await;
-                    assert!(!answer.is_tool_error(), "{answer:?}");
-                    assert_eq!(answer.text(), r#"{"message":"hi"}"#);
-                    calls.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let client = gateway.client("alice", "main");
+    let load = tokio::spawn(offer(client, Arc::clone(&stop), Arc::clone(&calls)));
     let some_calls = async || {
         let before = calls.load(Ordering::Relaxed);
         eventually("some calls", || async {
@@ -58,32 +106,38 @@ async fn versions_are_exchanged_and_rolled_back_without_losing_a_call() {
         })
         .await;
     };
-    let client = gateway.client("alice", "main");
     for number in 1..=EXCHANGES {
         some_calls().await;
         let path = version(builds.path(), "bench-pass", number);
         let hash = short(&digest(&path)).to_owned();
         let install = ["install", path.to_str().unwrap(), "--name", "p", "--yes"];
         done_at(&gateway, &install).await;
-        until_note(&gateway, &client, Some((&hash, "proceed"))).await;
+        until_runs(&gateway, &hash).await;
         hashes.insert(hash);
         if number % 3 == 0 {
             done_at(&gateway, &["rollback", "p"]).await;
             let before = version(builds.path(), "bench-pass", number - 1);
             let before = short(&digest(&before)).to_owned();
-            until_note(&gateway, &client, Some((&before, "proceed"))).await;
+            until_runs(&gateway, &before).await;
             done_at(&gateway, &["rollback", "p"]).await;
         }
     }
     some_calls().await;
     stop.store(true, Ordering::Relaxed);
-    for worker in workers {
-        worker.await.unwrap();
-    }
+    let offered = load.await.unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), offered.len());
 
     let rows = gateway.audit().await;
     let rows: Vec<&Value> = rows.iter().filter(|row| row["method"] == "tools/call").collect();
-    assert!(rows.len() >= calls.load(Ordering::Relaxed));
+    let mut traces: BTreeMap<&str, usize> = BTreeMap::new();
+    for trace in rows.iter().filter_map(|row| row["trace"].as_str()) {
+        *traces.entry(trace).or_default() += 1;
+    }
+    // Every call that was offered has its row, just one, and there are no others.
+    assert_eq!(rows.len(), offered.len());
+    for trace in &offered {
+        assert_eq!(traces.get(trace.as_str()), Some(&1), "{trace}");
+    }
     let mut seen = BTreeSet::new();
     for row in &rows {
         let notes = row["plugins"].as_array().unwrap();
