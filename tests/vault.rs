@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tidegate_model::{OrgId, SystemClock};
+use tidegate_model::{Clock, OrgId, SystemClock, Timestamp};
 use tidegate_store::{Batch, EmbeddedStore, FileKeys, SledOptions, Store, Table};
 
 use crate::support::{Client, Era, Mock, MockTool, Setup, TestGateway, eventually};
@@ -30,10 +30,15 @@ async fn echo() -> Mock {
 
 /// The store of a set-up whose gateway does not run.
 fn opened(setup: &Setup) -> EmbeddedStore {
+    opened_at(setup, Arc::new(SystemClock))
+}
+
+/// The same at another time.
+fn opened_at(setup: &Setup, clock: Arc<dyn Clock>) -> EmbeddedStore {
     std::fs::create_dir_all(setup.data()).unwrap();
     let keys = Arc::new(FileKeys::open(setup.data().join("root.key")).unwrap());
     let options = SledOptions::new(setup.data().join("store"));
-    EmbeddedStore::sled(options, keys, Arc::new(SystemClock)).unwrap()
+    EmbeddedStore::sled(options, keys, clock).unwrap()
 }
 
 fn key(n: u16) -> Vec<u8> {
@@ -250,6 +255,37 @@ async fn after_a_compromise_everything_is_resealed_and_credentials_count_no_more
     assert_eq!(store.rows_by_key(&org).unwrap().into_keys().collect::<Vec<_>>(), [2]);
     let generation = tidegate_store::generation(&store, &org).await.unwrap().unwrap();
     assert_eq!(generation.number, 1);
+}
+
+/// A clock that is a hundred days behind.
+#[derive(Debug)]
+struct Behind;
+
+impl Clock for Behind {
+    fn now(&self) -> Timestamp {
+        let hundred_days = 100 * 86_400_000;
+        Timestamp::from_millis(SystemClock.now().as_millis() - hundred_days)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_old_is_replaced_by_itself_and_that_is_on_record() {
+    let setup = Setup::simple(&echo().await);
+    fill(&opened_at(&setup, Arc::new(Behind)), 50).await;
+    let gateway = setup.start().await;
+    let status = eventually("a new key", || async {
+        let status = rotated(&gateway, &["--status"]).await;
+        status["organisations"][0]["resealing"]["ended"].is_string().then_some(status)
+    })
+    .await;
+    let key = &status["organisations"][0];
+    assert_eq!((&key["version"], &key["resealing"]["closed"]), (&json!(2), &json!(0)), "{key}");
+    let rows = gateway.audit().await;
+    let noted = rows.iter().find(|row| row["method"] == "job:key_rotate").unwrap();
+    assert!(noted["note"].as_str().unwrap().contains("the one before was due"), "{noted}");
+    // The new one is young.
+    let again = rotated(&gateway, &["--status"]).await;
+    assert_eq!(again["organisations"][0]["version"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

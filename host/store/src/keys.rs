@@ -2,21 +2,21 @@
 //!
 //! A provider wraps and unwraps other keys; what it does inside is its own. Nothing else sees a
 //! root key. A file or a systemd credential is in `file`, an environment variable in `variable`,
-//! a key service behind a program or a socket in `service`, the text of keys in `text`.
+//! a key service behind a program or a socket in `external`, the text of keys in `text`.
 
 use std::{path::PathBuf, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
+mod external;
 mod file;
 mod fixed;
-mod service;
 mod text;
 mod variable;
 
+pub use external::{ServiceKeys, ServiceOptions};
 pub use file::FileKeys;
 pub use fixed::FixedKeys;
-pub use service::{ServiceKeys, ServiceOptions};
 pub use variable::VariableKeys;
 
 use crate::{
@@ -182,7 +182,7 @@ pub(crate) fn name_of(key: &[u8; 32]) -> KeyName {
 /// The root key that a kept key is wrapped under; `None` for bytes that are no wrapped key.
 pub(crate) fn wrapped_under(wrapped: &[u8]) -> Option<KeyName> {
     let own = Header::read(wrapped).ok().map(|header| header.kek);
-    own.or_else(|| service::Wrapped::read(wrapped).map(|wrapped| wrapped.root))
+    own.or_else(|| external::Wrapped::read(wrapped).map(|wrapped| wrapped.root))
 }
 
 /// Root keys held in memory; the last is the current one. What providers share.

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     envelope::KeyName,
     keys::{KeyError, wrapped_under},
-    rows::RawWrite,
+    rows::{RawRow, RawWrite},
     store::{StoreError, Table},
 };
 
@@ -161,7 +161,7 @@ impl EmbeddedStore {
 }
 
 /// Every wrapped key with its row; the instance root first.
-fn wrapped(inner: &Inner) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+fn wrapped(inner: &Inner) -> Result<Vec<RawRow>, StoreError> {
     let root = inner.rows.get(&root_key()).map_err(|error| inner.read_error(error))?;
     let mut all: Vec<_> = root.map(|row| (root_key(), row)).into_iter().collect();
     start::for_each(inner.rows.as_ref(), &tenant_prefix(), |key, row| {
@@ -220,9 +220,13 @@ fn find(
     let (mut piece, mut old) = (Reseal::default(), Vec::new());
     for table in Table::ALL {
         let prefix = row_prefix(table, org);
-        let is_done = from > prefix.as_slice() && !from.starts_with(&prefix);
-        let mut at = if from.starts_with(&prefix) { from.to_vec() } else { prefix.clone() };
-        while !is_done {
+        let is_within = from.starts_with(&prefix);
+        if from > prefix.as_slice() && !is_within {
+            // An earlier piece went through this table.
+            continue;
+        }
+        let mut at = if is_within { from.to_vec() } else { prefix.clone() };
+        loop {
             let seen = usize::try_from(piece.seen).unwrap_or(usize::MAX);
             let wanted = limit.saturating_sub(seen).min(PAGE);
             if wanted == 0 {
