@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
+use tidegate_model::{Clock as _, SystemClock};
 
 /// An Ed25519 key under a name.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(super) fn unsigned(header: &Value, claims: &Value) -> String {
 
 /// The time in seconds, as tokens have it.
 pub(super) fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    SystemClock.now().as_millis() / 1_000
 }
 
 /// `base` with the members of `edits` set, or taken away where they are null.
