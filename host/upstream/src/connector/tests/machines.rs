@@ -306,7 +306,7 @@ fn kill(machine: &str) {
         let is_it = line.split('\0').any(|arg| arg == word);
         let pid = entry.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
         if let (true, Some(pid)) = (is_it, pid) {
-            drop(kill_process(pid, Signal::KILL));
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }
