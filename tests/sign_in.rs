@@ -13,4 +13,5 @@ mod presets;
 mod sdk;
 mod site;
 mod sso;
+mod team;
 mod window;

@@ -114,7 +114,7 @@ pub(crate) fn call(tool: &Arc<Tool>) -> Result<Call> {
     Ok(Call {
         id: CallId::new(Timestamp::from_millis(1), [7; 10]),
         org: OrgId::default_org(),
-        user: tidegate_model::UserId::new("ae@example.com").unwrap(),
+        user: tidegate_model::UserId::new("ae@example.com")?,
         vmcp: VmcpId::new("bench")?,
         operation,
         trace: TraceContext::default(),

@@ -122,15 +122,15 @@ fn main() -> anyhow::Result<()> {
             report.print();
             Ok(())
         }
-        Task::Bridge { quick } => {
-            let mut report = report::Report::default();
-            bridge::measure(&mut report, quick)?;
-            report.print();
-            Ok(())
-        }
         Task::Vault { rows, rate, dir } => {
             let mut report = report::Report::default();
             vault::measure(&mut report, &dir, rows, rate)?;
+            report.print();
+            Ok(())
+        }
+        Task::Bridge { quick } => {
+            let mut report = report::Report::default();
+            bridge::measure(&mut report, quick)?;
             report.print();
             Ok(())
         }

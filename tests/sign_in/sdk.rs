@@ -6,7 +6,12 @@ use super::place::Place;
 use crate::support::{Browser, Script, installed};
 
 /// An application that uses an SDK.
-pub(super) async fn app(name: &'static str, mode: &str, url: &str, document: Option<&str>) -> Script {
+pub(super) async fn app(
+    name: &'static str,
+    mode: &str,
+    url: &str,
+    document: Option<&str>,
+) -> Script {
     let packages = installed("npm");
     let mut args = Vec::new();
     if name.ends_with(".mjs") {

@@ -75,8 +75,6 @@ pub(crate) struct Organisation {
     pub(crate) assembly: Assembly,
     /// What its connectors and revisions tell of their own accord.
     pub(crate) notices: Notices,
-    /// The credentials that its connectors keep.
-    pub(crate) vault: Arc<Vault>,
     /// Cancelled when it is removed: whatever works for it alone ends then.
     pub(crate) ended: CancellationToken,
     current: ArcSwapOption<Revision>,
@@ -108,12 +106,9 @@ impl Foundation {
             self.client(&id),
         );
         tokio::spawn(ended.clone().run_until_cancelled_owned(Arc::clone(&vault).follow()));
-        let connectors = Connectors::new(
-            Arc::clone(&self.egress),
-            self.environment.clone(),
-            Some(Arc::clone(&vault)),
-        )
-        .hosting(&id, Arc::clone(&self.machines));
+        let connectors =
+            Connectors::new(Arc::clone(&self.egress), self.environment.clone(), Some(vault))
+                .hosting(&id, Arc::clone(&self.machines));
         let assembly = Assembly {
             bindings: Bindings::new(self.sandbox.clone())
                 .trusting(self.trust.clone())
@@ -128,7 +123,6 @@ impl Foundation {
             id,
             assembly,
             notices: Notices::default(),
-            vault,
             ended,
             current: ArcSwapOption::empty(),
             identity: OnceLock::new(),

@@ -125,24 +125,39 @@ fn configuration(options: &Options) -> anyhow::Result<ProcessConfig> {
     Ok(config)
 }
 
-async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+/// The data directory, closed to others.
+fn own_data(config: &ProcessConfig) -> anyhow::Result<PathBuf> {
     let data = config.data.clone();
     make_private(&data)
         .with_context(|| format!("cannot use the data directory `{}`", data.display()))?;
+    Ok(data)
+}
+
+fn open_audit(
+    config: &ProcessConfig,
+    log: Option<&Log>,
+    ring: &Arc<Keyring>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<Audit>> {
+    Ok(Arc::new(Audit::new(AuditOptions {
+        log: log.cloned(),
+        payloads: payloads(config, log, ring)?,
+        durability: durability(config),
+        digest_key: *ring.derive(Purpose::AuditHmac),
+        clock: Arc::clone(clock),
+    })))
+}
+
+async fn serve(config: ProcessConfig, dir: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let data = own_data(&config)?;
     let kept = open_store(&config, Arc::clone(&clock)).await?;
     let store: Arc<dyn Store> = Arc::clone(&kept) as Arc<dyn Store>;
     let ring = Arc::clone(store.keyring());
     let Doors { public, ops, socket, tls, url, ops_url } = open_doors(&config).await?;
     let log = open_log(&config, &ring)?;
     let rows_before = log.as_ref().map_or(0, Log::size);
-    let audit = Arc::new(Audit::new(AuditOptions {
-        log: log.clone(),
-        payloads: payloads(&config, log.as_ref(), &ring)?,
-        durability: durability(&config),
-        digest_key: *ring.derive(Purpose::AuditHmac),
-        clock: Arc::clone(&clock),
-    }));
+    let audit = open_audit(&config, log.as_ref(), &ring, &clock)?;
     let blobs = Arc::new(BlobArea::open(config.data.join(BLOB_DIR), Arc::clone(&ring))?);
     let plugin_state = Arc::new(PluginState::new(Arc::clone(&store), Arc::clone(&clock)));
     let egress = config.egress.open().map_err(|problem| anyhow::anyhow!("{problem}"))?;

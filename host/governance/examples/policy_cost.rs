@@ -135,7 +135,7 @@ fn call(tool: &Arc<Tool>) -> Fallible<Call> {
     Ok(Call {
         id: CallId::new(Timestamp::from_millis(0), [0; 10]),
         org: OrgId::default_org(),
-        user: tidegate_model::UserId::new("ae@example.com").unwrap(),
+        user: tidegate_model::UserId::new("ae@example.com")?,
         vmcp: VmcpId::new("all")?,
         operation: Operation::CallTool(ToolCall {
             tool: Arc::clone(tool),

@@ -234,7 +234,7 @@ impl Credential {
         };
         all.kind = match spec {
             CredentialSpec::None => None,
-            CredentialSpec::Key(spec) => Some(key::open(spec, &setting, secret)?),
+            CredentialSpec::Key(spec) => Some(key::open(spec, setting, secret)?),
             CredentialSpec::OAuth(spec) => Some(Box::new(oauth::open(spec, setting()?, secret)?)),
         };
         if spec.is_stored() {

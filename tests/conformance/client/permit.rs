@@ -85,7 +85,7 @@ impl Permits {
         let call = Call {
             id: CallId::new(now, unique),
             org: OrgId::default_org(),
-            user: tidegate_model::UserId::new("ae@example.com").unwrap(),
+            user: tidegate_model::UserId::new("ae@example.com")?,
             vmcp: VmcpId::new(VMCP)?,
             operation,
             trace: TraceContext::default(),

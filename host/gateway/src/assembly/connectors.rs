@@ -24,6 +24,7 @@ use super::bindings::{self, Bindings, Wanted};
 use crate::{
     config::{
         Problem,
+        auth::AuthConfig,
         connector::{AddressSetting, ConnectorConfig, ConnectorKind, EraSetting, TransportSetting},
         problem::sentence,
         reference::Reference,
@@ -240,8 +241,7 @@ async fn spec(
 }
 
 fn credential(config: &ConnectorConfig) -> CredentialSpec {
-    let url = config.url.as_deref().unwrap_or_default();
-    config.auth.as_ref().map(|auth| auth.spec(url, &addresses(config))).unwrap_or_default()
+    config.auth.as_ref().map(AuthConfig::spec).unwrap_or_default()
 }
 
 fn env_value(text: &str) -> EnvValue {

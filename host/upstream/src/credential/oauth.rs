@@ -21,7 +21,6 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use oauth2::{AccessToken, RefreshToken, StandardRevocableToken};
 use serde::{Deserialize, Serialize};
 use tidegate_model::{Secret, Timestamp};
 use tidegate_store::Expect;
@@ -297,11 +296,9 @@ impl Kind for OAuth {
             };
             let failed = |error: GrantError| self.issuer_error("revoking the token", error);
             if let Some(refresh) = &body.refresh {
-                let token = StandardRevocableToken::from(RefreshToken::new(refresh.clone()));
-                asking.revoke(token).await.map_err(failed)?;
+                asking.revoke(refresh, "refresh_token").await.map_err(failed)?;
             }
-            let token = StandardRevocableToken::from(AccessToken::new(body.access.clone()));
-            asking.revoke(token).await.map_err(failed)
+            asking.revoke(&body.access, "access_token").await.map_err(failed)
         }
         .boxed()
     }

@@ -20,7 +20,9 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use tidegate_model::{Clock, ConnectorId, OrgId, Timestamp, UserId};
-use tidegate_store::{Batch, Changes, Event, Expect, Op, Put, Scan, Store, StoreError, Table};
+use tidegate_store::{
+    Batch, Changes, Event, Expect, Op, Put, Scan, Store, StoreError, Table, generation,
+};
 use tidegate_wire::client::egress::Egress;
 use tokio::sync::OwnedMutexGuard;
 use zeroize::Zeroizing;
@@ -189,8 +191,14 @@ impl Vault {
             };
             match event {
                 Some(Event::Changed(change)) => {
-                    if change.table == Table::Credential && change.org == self.org {
-                        self.forget(&change.key);
+                    if change.org != self.org {
+                        continue;
+                    }
+                    match change.table {
+                        Table::Credential => self.forget(&change.key),
+                        // Perhaps all credentials were revoked.
+                        Table::Meta => self.each_shelf(None, Shelf::clear),
+                        _ => {}
                     }
                 }
                 Some(Event::Missed) => self.each_shelf(None, Shelf::clear),
@@ -214,7 +222,13 @@ impl Vault {
         let found = self.store.get(Table::Credential, &self.org, key).await?;
         let Some(record) = found else { return Ok(None) };
         let value = Zeroizing::new(record.value);
-        let kept = serde_json::from_slice(&value).map_err(|_| VaultError::Unreadable)?;
+        let mut kept: Kept<T> =
+            serde_json::from_slice(&value).map_err(|_| VaultError::Unreadable)?;
+        let generation = generation(&*self.store, &self.org).await?;
+        if generation.is_some_and(|generation| kept.about.created < generation.since) {
+            let why = "all credentials of the organisation were revoked since it was brought";
+            kept.about.dead.get_or_insert_with(|| why.to_owned());
+        }
         let content =
             Sha256::digest(&*value).first_chunk().map_or(0, |head| u64::from_le_bytes(*head));
         Ok(Some(Versioned { kept, version: record.version, content }))

@@ -223,7 +223,10 @@ impl Egress {
         let pool = Arc::new(Pool::new(origin.to_string(), rules.keep_idle));
         let head_timeout = rules.head_timeout;
         let dialer = Dialer::new(origin, rules, self.resolver.clone(), Arc::clone(&self.tls))?;
-        Ok(Destination { server: Arc::new(Server { dialer, host, head_timeout, pool, seal: None }), path })
+        Ok(Destination {
+            server: Arc::new(Server { dialer, host, head_timeout, pool, seal: None }),
+            path,
+        })
     }
 }
 

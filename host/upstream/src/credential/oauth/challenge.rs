@@ -43,7 +43,7 @@ impl Challenge {
 /// Where the parameters of the scheme `Bearer` begin.
 fn find_scheme(value: &str) -> Option<usize> {
     const NAME: &str = "bearer";
-    let lower = value.to_ascii_lowercase();
+    let lower = unquoted(value);
     let mut from = 0;
     while let Some(found) = lower.get(from..)?.find(NAME) {
         let (begin, end) = (from + found, from + found + NAME.len());
@@ -56,6 +56,22 @@ fn find_scheme(value: &str) -> Option<usize> {
         from = end;
     }
     None
+}
+
+/// The same text in lower case, with what stands in quotes made unreadable, byte for byte.
+fn unquoted(value: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let mask = |c: char| {
+        let is_inside = quoted && (escaped || c != '"');
+        let is_quote = !escaped && c == '"';
+        escaped = quoted && !escaped && c == '\\';
+        quoted ^= is_quote;
+        match is_inside {
+            true => "_".repeat(c.len_utf8()),
+            false => c.to_ascii_lowercase().to_string(),
+        }
+    };
+    value.chars().map(mask).collect()
 }
 
 /// One `name=value` or `name="value"`, and what comes after it.

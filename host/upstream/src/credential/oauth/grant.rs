@@ -3,16 +3,20 @@
 //! The requests and answers are the crate `oauth2`'s; who is asked, as whom and for what is
 //! said here. Knows no vault.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderValue, header};
+use oauth2::url::form_urlencoded::{Serializer, byte_serialize};
 use oauth2::{
     AccessToken, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
     ExtraTokenFields, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
-    RequestTokenError, RevocationErrorResponseType, RevocationUrl, Scope, StandardErrorResponse,
+    RequestTokenError, RevocationErrorResponseType, Scope, StandardErrorResponse,
     StandardRevocableToken, StandardTokenIntrospectionResponse, StandardTokenResponse,
     TokenResponse, TokenUrl,
     basic::{BasicErrorResponse, BasicTokenType},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 use super::{
     discovery::{Server, cut},
@@ -153,23 +157,49 @@ impl Asking<'_> {
         issued(asking.request_async(self.reach).await)
     }
 
-    /// For the client itself.
-    pub(crate) async fn by_itself(&self, scopes: &[String]) -> Result<Issued, GrantError> {
-        let client = self.bare().set_token_uri(self.token_url()?);
-        let scopes = scopes.iter().map(|scope| Scope::new(scope.clone()));
-        let asking = client.exchange_client_credentials().add_scopes(scopes);
-        let asking = asking.add_extra_param("resource", self.resource);
-        issued(asking.request_async(self.reach).await)
+    /// Has a token work no more (RFC 7009); nothing is done where the server cannot be told.
+    /// Ours, since the crate asks no server on loopback.
+    pub(crate) async fn revoke(&self, token: &str, hint: &str) -> Result<(), GrantError> {
+        let Some(url) = &self.server.revocation_endpoint else { return Ok(()) };
+        let reply = self.reach.exchange(self.revocation(url, token, hint)?).await;
+        let reply = reply.map_err(|error| GrantError::Later(cut(&error.to_string())))?;
+        match reply.status().is_success() {
+            true => Ok(()),
+            false => Err(GrantError::Later(format!("HTTP status {}", reply.status().as_u16()))),
+        }
     }
 
-    /// Has a token work no more (RFC 7009); nothing is done where the server cannot be told.
-    pub(crate) async fn revoke(&self, token: StandardRevocableToken) -> Result<(), GrantError> {
-        let Some(url) = &self.server.revocation_endpoint else { return Ok(()) };
-        let url = RevocationUrl::new(url.clone()).map_err(no_url)?;
-        let client = self.bare().set_revocation_url(url);
-        let asking = client.revoke_token(token);
-        let asking = asking.map_err(|error| GrantError::Later(cut(&error.to_string())))?;
-        asking.request_async(self.reach).await.map_err(|error| GrantError::Later(words(&error)))
+    fn revocation(
+        &self,
+        url: &str,
+        token: &str,
+        hint: &str,
+    ) -> Result<oauth2::HttpRequest, GrantError> {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("token", token).append_pair("token_type_hint", hint);
+        let secret = self.client.secret.as_deref().unwrap_or_default();
+        match self.client.proves {
+            Proves::Nothing => {
+                form.append_pair("client_id", &self.client.id);
+            }
+            Proves::Post => {
+                form.append_pair("client_id", &self.client.id).append_pair("client_secret", secret);
+            }
+            Proves::Basic => {}
+        }
+        let mut request = http::Request::new(form.finish().into_bytes());
+        *request.uri_mut() = url.parse().map_err(no_url)?;
+        *request.method_mut() = http::Method::POST;
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if self.client.proves == Proves::Basic {
+            let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = Zeroizing::new(format!("{}:{}", encoded(&self.client.id), encoded(secret)));
+            let value = format!("Basic {}", STANDARD.encode(pair.as_bytes()));
+            let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(value));
+            request.headers_mut().insert(header::AUTHORIZATION, value.map_err(no_url)?);
+        }
+        Ok(request)
     }
 }
 

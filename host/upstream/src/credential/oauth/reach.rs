@@ -72,7 +72,8 @@ impl Reach {
         if url.contains('#') {
             return Err(BadUrl::Malformed(url.to_owned()).into());
         }
-        if !origin.is_tls() && !(self.allow.loopback && is_loopback(&origin)) {
+        let is_here = self.allow.loopback && is_loopback(&origin);
+        if !(origin.is_tls() || is_here) {
             return Err(ReachError::Plain(origin.to_string()));
         }
         Ok(origin)

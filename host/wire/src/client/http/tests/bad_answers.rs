@@ -96,7 +96,11 @@ const BAD_ANSWERS: &[(&str, Wrong, Fits)] = &[
         |e| matches!(e, PeerError::Protocol(Fault::ContentEncoding(_))),
     ),
     ("500", |_| vec![Act::reply(500, &[], "oh")], STATUS),
-    ("401", |_| vec![Act::reply(401, &[], "")], |e| matches!(e, PeerError::Unauthorized { status: 401, challenge: None })),
+    (
+        "401",
+        |_| vec![Act::reply(401, &[], "")],
+        |e| matches!(e, PeerError::Unauthorized { status: 401, challenge: None }),
+    ),
     (
         "redirect",
         |_| vec![Act::reply(307, &[("location", "http://169.254.169.254/")], "")],
