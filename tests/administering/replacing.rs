@@ -56,7 +56,8 @@ async fn offer(
             let answer = client.request("tools/call", call).await;
             answered.fetch_add(1, Ordering::Relaxed);
             drop(place);
-            let is_echo = !answer.is_tool_error() && answer.text() == arguments.to_string();
+            let said = arguments.to_string();
+            let is_echo = !answer.is_tool_error() && answer.text() == said;
             (!is_echo).then_some(answer)
         });
     }
