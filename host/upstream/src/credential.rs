@@ -5,7 +5,7 @@
 //! permitted call, with the material of whoever that call is for and of nobody else. Where
 //! credentials are kept is [`Vault`]'s; resolving `env:` and `file:` references is the
 //! gateway's part: here they arrive as [`Secret`]s. A new kind is a file in `credential/` that
-//! implements [`Kind`], and a variant of [`CredentialSpec`].
+//! implements the trait `Kind`, and a variant of [`CredentialSpec`].
 
 mod header;
 pub mod key;

@@ -4,7 +4,7 @@
 //! them to a child process, in the era that the process speaks: ids and progress tokens are
 //! exchanged, nothing else is touched. One child serves all requests without [`CHILD`]; each
 //! value of that header has a child of its own, with the environment that [`ENV`] gave.
-//! [`options`] has the command line, [`door`] what is answered how, [`instance`] the relay.
+//! [`options`] has the command line, `door` what is answered how, `instance` the relay.
 //! Knows no vault, no policy and no tool.
 
 mod answer;

@@ -2,7 +2,7 @@
 //!
 //! One for all callers (a service account) or one for each of them. Finding the server is
 //! [`discovery`]'s, the gateway's registration there [`registration`]'s, what is asked of it
-//! [`grant`]'s; [`flow`] is the way of a person through a browser. This module owns what is
+//! `grant`'s; [`flow`] is the way of a person through a browser. This module owns what is
 //! kept, and its renewal: ahead of its end, once however many wait for it, and written down
 //! before it is used.
 
