@@ -310,7 +310,7 @@ async fn servers_that_lie_are_asked_for_nothing() {
             server: json!({"authorization_endpoint": "javascript:alert(1)"}),
             ..Lies::default()
         }),
-        ("must start with", |_, _| Lies {
+        ("not a URL", |_, _| Lies {
             server: json!({"authorization_endpoint": "file:///etc/passwd"}),
             ..Lies::default()
         }),
