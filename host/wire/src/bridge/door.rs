@@ -137,12 +137,7 @@ impl Door {
         let message = &Message::parse(text).map_err(|bad| Rejection::from(&bad))?;
         let post = Post { parts, text, message, accept, child };
         let named = server::session_id(parts)?;
-        // A session is its child's: without the child there is none, and none is started.
-        let found = named.and_then(|name| {
-            let used = self.children.current(child)?;
-            let (session, revision) = used.instance.session(name)?;
-            Some((used, session, revision))
-        });
+        let found = named.and_then(|name| self.found(child, name));
         let known = match (&found, named) {
             (Some((.., revision)), _) => Session::Known(*revision),
             (None, Some(_)) => Session::Unknown,
@@ -225,14 +220,22 @@ impl Door {
         Ok(server::session_ended().map(Body::from))
     }
 
+    /// The session of that name. It is its child's: without the child there is none, and none
+    /// is started.
+    fn found(
+        &self,
+        child: Option<&str>,
+        name: &str,
+    ) -> Option<(Use, Arc<str>, crate::mcp::revision::Revision)> {
+        let used = self.children.current(child)?;
+        let (session, revision) = used.instance.session(name)?;
+        Some((used, session, revision))
+    }
+
     /// The session that a request without a message names.
     fn session(&self, parts: &Parts, child: Option<&str>) -> Result<(Use, Arc<str>), Rejection> {
         let named = server::session_id(parts)?;
-        let found = named.and_then(|name| {
-            let used = self.children.current(child)?;
-            let (session, revision) = used.instance.session(name)?;
-            Some((used, session, revision))
-        });
+        let found = named.and_then(|name| self.found(child, name));
         let known = match (&found, named) {
             (Some((.., revision)), _) => Session::Known(*revision),
             (None, Some(_)) => Session::Unknown,
